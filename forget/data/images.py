@@ -1,0 +1,164 @@
+"""Pictures from people: read without trusting them, and bring a digit into MNIST's form.
+
+MNIST's digits are scaled into a 20 x 20 box and centred by their centre of mass in 28 x 28
+(http://yann.lecun.com/exdb/mnist/); a drawn or uploaded digit gets the same treatment.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+
+from forget.errors import BadImage, EmptyDrawing
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MAX_BYTES = 20 << 20
+MAX_PIXELS = 50_000_000
+
+SIDE = 28
+BOX = 20
+WORK_BOX = 5 * BOX
+PEN = 9.0
+"""Width in the 100-pixel working box of a stroke as wide as MNIST's, about two of its pixels."""
+
+MIN_CONTRAST = 24
+"""Grey levels between ink and background under which a picture counts as empty."""
+
+
+def read_image(data: bytes) -> Image.Image:
+    """Decode a picture as grey (mode L), upright, its first frame if it is animated.
+
+    Checks size in bytes, format (by content, not by name) and size in pixels before decoding.
+    Transparent pictures are laid on whichever of black and white shows their content.
+    Raises :class:`~forget.errors.BadImage`.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadImage(f"this file has {len(data) / 2**20:.0f} MB; give a picture of at most "
+                       f"{MAX_BYTES >> 20} MB")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
+                               f"of at most {MAX_PIXELS // 1_000_000} million")
+            image.load()
+            return _grey(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BadImage(f"this picture is too large; give one of at most "
+                       f"{MAX_PIXELS // 1_000_000} million pixels") from error
+    except UnidentifiedImageError as error:
+        raise BadImage("this file is not a picture that can be read; give a PNG, JPEG, WEBP, "
+                       "GIF or BMP") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise BadImage("this picture is damaged and cannot be read to its end; save it again "
+                       "and give the new file") from error
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535 if values.max() > 255 else 255
+        return Image.fromarray(np.clip(values * 255 / top, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        return _flatten(image.convert("RGBA"))
+    return image.convert("RGB").convert("L")
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Lay a transparent picture on white, or on black where its visible part is light."""
+    grey = np.asarray(image.convert("RGB").convert("L"), dtype=np.float64)
+    alpha = np.asarray(image.getchannel("A"), dtype=np.float64) / 255
+    visible = (grey * alpha).sum() / max(alpha.sum(), 1)
+    paper = 0 if visible > 127 else 255
+    return Image.fromarray(np.rint(grey * alpha + paper * (1 - alpha)).astype(np.uint8))
+
+
+def digit_from_drawing(rgba: np.ndarray) -> np.ndarray:
+    """The canvas's (H, W, 4) uint8 pixels as MNIST would have them: (28, 28) uint8, ink white."""
+    return digit_from_picture(_flatten(Image.fromarray(rgba, "RGBA")))
+
+
+def digit_from_picture(image: Image.Image) -> np.ndarray:
+    """A grey picture of one digit as MNIST would have it: (28, 28) uint8, white ink on black.
+
+    Works for dark ink on light paper and for light on dark, for a digit in a corner, for a pen
+    thinner than MNIST's, and for paper that is not evenly lit.
+    Raises :class:`~forget.errors.EmptyDrawing` where there is no ink.
+    """
+    ink = _crop_to_ink(_ink(image))
+    ink = _thicken(_resized(ink, WORK_BOX / max(ink.shape)))
+    digit = _resized(ink, BOX / max(ink.shape))
+    digit = np.clip(digit * (255 / digit.max()), 0, 255)
+    return _centred(digit)
+
+
+def _ink(image: Image.Image) -> np.ndarray:
+    """How far each pixel stands out from the paper, 0..255, zero where it is paper."""
+    image = ImageOps.contain(image, (400, 400)) if max(image.size) > 400 else image
+    grey = np.asarray(image, dtype=np.float64)
+    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = np.median(edge) - grey
+    if -ink.min() > ink.max():
+        ink = -ink
+    ink = np.clip(ink, 0, None)
+    if ink.max() < MIN_CONTRAST:
+        raise EmptyDrawing("there is no digit here yet: draw one, or give a picture of one")
+    ink = np.clip(ink * (255 / np.percentile(ink[ink > ink.max() / 2], 50)), 0, 255)
+    return np.where(ink < _otsu(ink) / 2, 0, ink)
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold that best splits a histogram in two (Otsu 1979)."""
+    counts, edges = np.histogram(values, bins=64, range=(0, 255))
+    middle = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    mean_below = np.cumsum(counts * middle) / np.maximum(below, 1)
+    mean_above = ((counts * middle).sum() - np.cumsum(counts * middle)) / np.maximum(above, 1)
+    return float(edges[1:][np.argmax(below * above * (mean_below - mean_above) ** 2)])
+
+
+def _crop_to_ink(ink: np.ndarray) -> np.ndarray:
+    """Cut to the box around the ink, leaving out specks far smaller than the largest stroke."""
+    labels, count = ndimage.label(ink > 64, structure=np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    kept = np.isin(labels, np.flatnonzero(sizes >= sizes.max() * 0.04))
+    near = ndimage.binary_dilation(kept, iterations=2)
+    ink = np.where(near, ink, 0)
+    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize((width, height), how))
+
+
+def _thicken(ink: np.ndarray) -> np.ndarray:
+    """Widen a pen thinner than MNIST's; the width of a stroke is twice its area over its outline."""
+    mask = np.pad(ink > 100, 1)
+    outline = (mask & ~ndimage.binary_erosion(mask)).sum()
+    missing = PEN - 2 * mask.sum() / max(outline, 1)
+    if missing < 2:
+        return ink
+    radius = int(missing / 2)
+    padded = Image.fromarray(np.pad(ink, radius).astype(np.uint8))
+    return np.asarray(padded.filter(ImageFilter.MaxFilter(2 * radius + 1)), dtype=np.float32)
+
+
+def _centred(digit: np.ndarray) -> np.ndarray:
+    """Place a digit of at most 20 x 20 so that its centre of mass is the middle of 28 x 28."""
+    rows, columns = ndimage.center_of_mass(digit)
+    middle = (SIDE - 1) / 2
+    top, left = (
+        int(np.clip(round(middle - centre), 0, SIDE - side))
+        for centre, side in zip((rows, columns), digit.shape, strict=True)
+    )
+    out = np.zeros((SIDE, SIDE), np.uint8)
+    out[top : top + digit.shape[0], left : left + digit.shape[1]] = np.rint(digit)
+    return out

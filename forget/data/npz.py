@@ -1,0 +1,124 @@
+"""A person's own data in one ``.npz`` file: ``x_train, y_train, x_test, y_test``.
+
+Images are (N, H, W) or (N, H, W, C) uint8, feature vectors (N, d) float; labels are integers.
+The ids of the training set are the rows of ``x_train``, all of them. Stop rules need a part that
+neither trains nor is tested on: a fifth of the test rows, drawn per class by a fixed seed, is held
+out, and the rest is the test set.
+"""
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from forget.data import DATASETS, Dataset, DatasetSource, Samples
+from forget.data.files import silent
+from forget.errors import BadInput
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+HELD_OUT_SHARE = 5
+MAX_BYTES = 4 << 30
+MAX_CLASSES = 10_000
+
+
+@DATASETS.register
+@dataclasses.dataclass(frozen=True)
+class Npz(DatasetSource):
+    """Arrays that a person saved with ``numpy.savez``."""
+
+    path: str
+
+    name = "npz"
+    title = "Your own arrays (.npz)"
+    order = 90
+    takes_path = True
+
+    @classmethod
+    def accepts(cls, spec: str) -> bool:
+        return spec.endswith(".npz") and Path(spec).is_file()
+
+    def load(self, progress=silent) -> Dataset:
+        arrays = _read(Path(self.path))
+        for part in ("train", "test"):
+            _check_part(part, arrays[f"x_{part}"], arrays[f"y_{part}"])
+        if arrays["x_train"].shape[1:] != arrays["x_test"].shape[1:]:
+            raise BadInput("x_train and x_test must have the same shape after the first axis")
+        labels = np.unique(arrays["y_train"])
+        if not 2 <= len(labels) <= MAX_CLASSES:
+            raise BadInput(f"y_train has {len(labels)} classes; 2 to {MAX_CLASSES} are needed")
+        unseen = np.setdiff1d(arrays["y_test"], labels)
+        if len(unseen):
+            raise BadInput(f"y_test has class {unseen[0]}, which y_train does not have")
+        x_train, x_test = (_inputs(arrays[f"x_{part}"]) for part in ("train", "test"))
+        y_train, y_test = (np.searchsorted(labels, arrays[f"y_{part}"]) for part in ("train", "test"))
+        held = _held_out_rows(y_test)
+        return Dataset(
+            name=Path(self.path).stem,
+            classes=tuple(str(label) for label in labels),
+            train=Samples.from_arrays(x_train, y_train),
+            held_out=Samples.from_arrays(x_test[held], y_test[held]),
+            test=Samples.from_arrays(x_test[~held], y_test[~held]),
+        )
+
+    def describe(self) -> dict:
+        dataset = self.load()
+        parts = ("train", "held_out", "test")
+        return {
+            "name": self.path,
+            "title": self.title,
+            "classes": list(dataset.classes),
+            "sizes": {part: len(getattr(dataset, part)) for part in parts},
+            "sources": [self.path],
+            "present": True,
+        }
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_BYTES:
+            raise BadInput(f"{path} unpacks to {unpacked >> 30} GiB; at most 4 GiB are read")
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in ARRAYS if name not in file]
+            if missing:
+                raise BadInput(f"{path} lacks {', '.join(missing)}; save it with numpy.savez("
+                               "path, x_train=…, y_train=…, x_test=…, y_test=…)")
+            return {name: file[name] for name in ARRAYS}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path} cannot be read as an .npz of plain arrays ({error}); "
+                       "save it again with numpy.savez") from error
+
+
+def _check_part(part: str, x: np.ndarray, y: np.ndarray) -> None:
+    images = x.dtype == np.uint8 and x.ndim in (3, 4)
+    vectors = x.ndim == 2 and np.issubdtype(x.dtype, np.floating)
+    if not images and not vectors:
+        raise BadInput(f"x_{part} is {x.dtype} of shape {x.shape}; give images (N, H, W) or "
+                       "(N, H, W, C) as uint8, or feature vectors (N, d) as floats")
+    if x.ndim == 4 and x.shape[3] not in (1, 3):
+        raise BadInput(f"x_{part} has {x.shape[3]} channels; images have 1 or 3, as the last axis")
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or len(y) != len(x):
+        raise BadInput(f"y_{part} must be {len(x)} integers, one for each row of x_{part}")
+    if len(x) < 10:
+        raise BadInput(f"x_{part} has {len(x)} rows; at least 10 are needed")
+    if vectors and not np.isfinite(x).all():
+        raise BadInput(f"x_{part} holds NaN or infinite values; remove those rows")
+
+
+def _inputs(x: np.ndarray) -> np.ndarray:
+    """Images as (N, C, H, W) uint8, vectors as (N, d) float32."""
+    if x.ndim == 2:
+        return x.astype(np.float32)
+    return np.moveaxis(x, 3, 1) if x.ndim == 4 else x[:, None]
+
+
+def _held_out_rows(y: np.ndarray) -> np.ndarray:
+    """Mask of the held-out test rows: of each class a fifth, rounded, never all of it."""
+    draw = np.random.default_rng(0)
+    held = np.zeros(len(y), bool)
+    for label in np.unique(y):
+        rows = draw.permutation(np.flatnonzero(y == label))
+        held[rows[: min(max(1, round(len(rows) / HELD_OUT_SHARE)), len(rows) - 1)]] = True
+    return held

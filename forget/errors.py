@@ -1,0 +1,42 @@
+"""The one family of errors: each message is one sentence on what is wrong and what to do.
+
+A page shows ``str(error)`` as it stands; the command line prints it and ends with ``exit_status``.
+"""
+
+
+class ForgetError(Exception):
+    """Anything that this library refuses or fails to do."""
+
+    exit_status = 1
+
+
+class BadInput(ForgetError):
+    """What a person gave cannot be used: a name, a number, a request, a picture, a file."""
+
+    exit_status = 2
+
+
+class BadImage(BadInput):
+    """A picture that is not one, is too large, or shows nothing."""
+
+
+class EmptyDrawing(BadImage):
+    """A picture without ink; a page shows its empty state instead of an error."""
+
+
+class SourceDown(ForgetError):
+    """No source of a declared file answered with the right bytes."""
+
+
+class DamagedFile(ForgetError):
+    """A file on disk whose hash, form or shapes are not what they must be."""
+
+
+class Diverged(ForgetError):
+    """Training or unlearning produced a number that is not finite."""
+
+
+class Cancelled(ForgetError):
+    """The person who asked for the work stopped it."""
+
+    exit_status = 130

@@ -1,0 +1,42 @@
+"""Learners: A, what turns data into a model. One a file."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from forget.data import Samples
+from forget.knobs import Knobs
+from forget.registry import Registry
+from forget.steps import Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner(Knobs, ABC):
+    """A recipe: what model to build, and how to train it on samples.
+
+    A model is an ``nn.Module`` with ``forward(x) -> logits (N, n_classes)``. All randomness comes
+    from the generator given: the same seed on the same machine gives the same weights.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    order: ClassVar[int] = 100
+
+    @abstractmethod
+    def build(
+        self, input_shape: tuple[int, ...], n_classes: int, generator: torch.Generator
+    ) -> nn.Module:
+        """An untrained model for inputs of one shape."""
+
+    @abstractmethod
+    def train(
+        self, model: nn.Module, data: Samples, generator: torch.Generator
+    ) -> Iterator[Step]:
+        """Train ``model`` in place, yielding after each step."""
+
+
+LEARNERS: Registry[Learner] = Registry("learner", __name__)

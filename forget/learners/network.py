@@ -1,0 +1,87 @@
+"""An ordinary network, trained by stochastic gradient descent on whole tensors."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forget.data import Samples
+from forget.knobs import knob
+from forget.learners import LEARNERS, Learner
+from forget.models import build
+from forget.steps import Step
+
+
+@LEARNERS.register
+@dataclasses.dataclass(frozen=True)
+class Network(Learner):
+    """Cross-entropy, AdamW and a one-cycle learning rate, one random shift a batch.
+
+    AdamW: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101. One cycle: Smith and
+    Topin 2019, https://arxiv.org/abs/1708.07120. Batches are drawn by index from tensors that
+    already lie on the device; a loader with worker processes costs ten times more on nets this
+    small (see ``bench/train_speed.py``).
+
+    >>> Network(epochs=1).settings()["epochs"]
+    1
+    """
+
+    name = "network"
+    title = "Ordinary network"
+    order = 1
+
+    arch: str = knob("auto", "Network: small convolutional, or fully connected; auto takes the "
+                     "convolutional one for square images", choices=("auto", "cnn", "mlp"))
+    epochs: int = knob(3, "Passes over the training data", low=1, high=100)
+    lr: float = knob(8e-3, "Highest learning rate of the cycle", low=1e-5, high=0.5, log=True)
+    batch_size: int = knob(128, "Samples a step", low=8, high=4096)
+    shift: int = knob(1, "Images are shifted by up to this many pixels", low=0, high=4)
+    min_steps: int = knob(600, "Train at least this many steps, however few the samples",
+                          low=1, high=100_000)
+
+    def build(self, input_shape, n_classes, generator):
+        square = len(input_shape) == 3 and input_shape[1] == input_shape[2] >= 8
+        arch = ("cnn" if square else "mlp") if self.arch == "auto" else self.arch
+        return build(arch, input_shape, n_classes, generator)
+
+    def train(self, model: nn.Module, data: Samples, generator) -> Iterator[Step]:
+        per_epoch = math.ceil(len(data) / self.batch_size)
+        epochs = max(self.epochs, math.ceil(self.min_steps / per_epoch))
+        total = epochs * per_epoch
+        optimizer = adamw(model.parameters(), self.lr)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=total)
+        model.train()
+        for index, rows in enumerate(batches(len(data), self.batch_size, epochs, generator), 1):
+            loss = F.cross_entropy(
+                model(shifted(data.x[rows], self.shift, generator)), data.y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            cycle.step()
+            epoch = (index - 1) // per_epoch + 1
+            yield Step(index, total, f"training, epoch {epoch} of {epochs}", {"loss": loss.item()})
+        model.eval()
+
+
+def adamw(parameters, lr: float) -> torch.optim.Optimizer:
+    """AdamW without weight decay's usual default, fused where the device has it."""
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0, fused=True)
+
+
+def batches(
+    n: int, size: int, epochs: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Row indices of each batch; every epoch is a fresh permutation of all n rows."""
+    for _ in range(epochs):
+        yield from torch.randperm(n, generator=generator).split(size)
+
+
+def shifted(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Images (B, C, H, W) moved together by up to ``most`` pixels each way; vectors as they are."""
+    if x.ndim != 4 or most == 0:
+        return x
+    down, right = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+    return torch.roll(x, (down, right), (2, 3))

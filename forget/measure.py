@@ -1,0 +1,54 @@
+"""One model on every split of one request."""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from forget.data import Dataset
+from forget.metrics.accuracy import Predictions
+from forget.request import Forgotten, Request, split
+
+SPLITS = ("forget_accuracy", "retain_accuracy", "test_forget_accuracy", "test_retain_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What one model does on D_f, D_r and the test set.
+
+    ``accuracies``: the four of :data:`SPLITS` in 0..1, None where a split is empty.
+    ``forget`` and ``test``: the predictions themselves.
+    """
+
+    accuracies: dict[str, float | None]
+    forget: Predictions
+    test: Predictions
+
+
+class Splits:
+    """The splits of one request, cut once and measured for every model.
+
+    The test set is split as the request splits the training set: samples of the requested class
+    against the rest. Classes that an earlier request took away belong to neither.
+    """
+
+    def __init__(self, dataset: Dataset, request: Request, already: Forgotten):
+        self.forget, self.retain = split(dataset.train, request, already)
+        self.test = dataset.test
+        y = dataset.test.y.cpu()
+        earlier = torch.isin(y, torch.tensor(already.classes, dtype=y.dtype))
+        whole = request.class_index is not None
+        self.test_forget_rows = (y == request.class_index) if whole else torch.zeros_like(earlier)
+        self.test_retain_rows = ~(self.test_forget_rows | earlier)
+
+    def measure(self, model: nn.Module) -> Measured:
+        """Predict once on each part; the retained part is large and only its accuracy is kept."""
+        forget = Predictions.of(model, self.forget)
+        test = Predictions.of(model, self.test)
+        accuracies = (
+            forget.accuracy,
+            Predictions.of(model, self.retain).accuracy,
+            test.take(self.test_forget_rows).accuracy,
+            test.take(self.test_retain_rows).accuracy,
+        )
+        return Measured(dict(zip(SPLITS, accuracies, strict=True)), forget, test)

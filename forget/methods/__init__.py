@@ -1,0 +1,65 @@
+"""Unlearning methods: U, what edits a model so that it is as if some samples had never been there.
+
+One a file. A method knows nothing of datasets, files, threads or widgets.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from forget.data import Samples
+from forget.knobs import Knobs
+from forget.learners import Learner
+from forget.registry import Registry
+from forget.steps import Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """All that a method may look at.
+
+    ``forget``: D_f.  ``retain``: D_r.  ``held_out``: samples that trained nothing, for stop rules.
+    ``whole_class``: D_f is all of a class, so that nothing of that class shall remain.
+    ``gone``: class indices asked to be forgotten by this request or an earlier one.
+    """
+
+    learner: Learner
+    forget: Samples
+    retain: Samples
+    held_out: Samples
+    whole_class: bool
+    gone: tuple[int, ...]
+    generator: torch.Generator
+
+    @property
+    def device(self) -> torch.device:
+        return self.forget.y.device
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(Knobs, ABC):
+    """An unlearning method with its hyperparameters.
+
+    ``name`` is the contract's, ``title`` what a person reads, ``summary`` one sentence for the
+    page, ``learner`` the name of the learner whose models it can edit.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    learner: ClassVar[str]
+    order: ClassVar[int] = 100
+
+    @abstractmethod
+    def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:
+        """Edit ``model`` in place, yielding after each step.
+
+        The caller gives a copy of its own and throws it away if the work is stopped.
+        """
+
+
+METHODS: Registry[Method] = Registry("method", __name__)

@@ -1,0 +1,65 @@
+"""Accuracy on each split, per class, and where predictions go; all from one pass over the data."""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from forget.data import Samples
+from forget.errors import Diverged
+from forget.models import logits_of
+
+
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Log-probabilities (N, n_classes) float32 on the CPU.
+
+    Raises :class:`~forget.errors.Diverged` for logits that are not finite.
+    """
+    logits = logits_of(model, x).cpu()
+    if not logits.isfinite().all():
+        raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try again")
+    return logits.log_softmax(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What one model says of one part of the data: log-probabilities (N, C) beside labels (N,)."""
+
+    log_p: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, model: nn.Module, data: Samples) -> "Predictions":
+        return cls(predict(model, data.x), data.y.cpu())
+
+    def take(self, rows: Tensor) -> "Predictions":
+        return Predictions(self.log_p[rows], self.y[rows])
+
+    @property
+    def guess(self) -> Tensor:
+        """The most likely class (N,)."""
+        return self.log_p.argmax(1)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right guesses in 0..1, None for an empty split.
+
+        >>> Predictions(torch.log(torch.tensor([[.9, .1], [.2, .8]])), torch.tensor([0, 0])).accuracy
+        0.5
+        """
+        return (self.guess == self.y).double().mean().item() if len(self.y) else None
+
+    @property
+    def matrix(self) -> Tensor:
+        """(C, C) int64: row i, column j counts samples of class i that were taken for j."""
+        n_classes = self.log_p.shape[1]
+        pairs = self.y * n_classes + self.guess
+        return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+    @property
+    def per_class(self) -> list[float | None]:
+        """Accuracy of each class, None where it has no sample."""
+        matrix = self.matrix
+        totals = matrix.sum(1).tolist()
+        right = matrix.diagonal().tolist()
+        return [hit / total if total else None for hit, total in zip(right, totals, strict=True)]

@@ -1,0 +1,83 @@
+"""The one rule that turns accuracies into a verdict in words.
+
+Accuracies on the forget set count as different from the reference's beyond 2 points or 3 spreads,
+whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a request for m samples the
+gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
+otherwise two retrained models would convict each other.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+MATCHES = "matches retraining on accuracy"
+UNDER = "under-forgot"
+OVER = "over-forgot"
+DAMAGED = "damaged the rest"
+
+FORGET_POINTS = 0.02
+REST_POINTS = 0.01
+SPREADS = 3
+
+Accuracies = Mapping[str, float | None]
+"""Name of a split to accuracy in 0..1, None where the split is empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """``words`` is one of the four above; ``reason`` is a sentence with the figures behind it."""
+
+    words: str
+    reason: str
+
+    @property
+    def good(self) -> bool:
+        return self.words == MATCHES
+
+
+def judge(
+    unlearned: Accuracies,
+    reference: Accuracies,
+    spread: Accuracies,
+    n_samples: int | None,
+) -> Verdict:
+    """The verdict on an unlearned model.
+
+    ``reference``: mean over retrained models; ``spread``: their sample standard deviation, None
+    where there is only one. ``n_samples``: size of a request for samples, None for a whole class.
+    """
+    def allowed(split: str, points: float) -> float:
+        return max(points, SPREADS * (spread[split] or 0.0))
+
+    unknown = " The spread between retrained models is unknown with one of them."
+    note = unknown if spread["test_retain_accuracy"] is None else ""
+
+    for split, words in (("forget_accuracy", "what was to be forgotten"),
+                         ("test_forget_accuracy", "unseen samples of it")):
+        got, want = unlearned[split], reference[split]
+        if got is None or want is None:
+            continue
+        limit = allowed(split, FORGET_POINTS)
+        if n_samples is not None:
+            limit = max(limit, _sampling_error(want, n_samples))
+        if got - want > limit:
+            return Verdict(UNDER, f"It still gets {got:.1%} of {words} right; retraining gets "
+                                  f"{want:.1%} (up to {limit:.1%} more would pass).{note}")
+        if n_samples is not None and want - got > limit:
+            return Verdict(OVER, f"It gets only {got:.1%} of {words} right; retraining gets "
+                                 f"{want:.1%}, so the gap itself gives the deleted samples "
+                                 f"away.{note}")
+    got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
+    limit = allowed("test_retain_accuracy", REST_POINTS)
+    if want - got > limit:
+        return Verdict(DAMAGED, f"On everything else it gets {got:.1%} of unseen samples right; "
+                                f"retraining gets {want:.1%} (up to {limit:.1%} less would "
+                                f"pass).{note}")
+    return Verdict(MATCHES, "Its accuracies on what was forgotten and on the rest lie within the "
+                            "limits around retraining's. Accuracy alone does not prove that "
+                            f"nothing is left.{note}")
+
+
+def _sampling_error(p: float, m: int) -> float:
+    p = min(max(p, 1 / m), 1 - 1 / m)
+    return 2 * math.sqrt(max(2 * p * (1 - p), 0.0) / m)

@@ -1,0 +1,136 @@
+"""A deletion request: which training samples a model shall forget.
+
+``class:7`` or ``class:NAME``, ``random:100``, ``samples:3,17,99`` (ids in the training set).
+"""
+
+import dataclasses
+import hashlib
+
+import torch
+from torch import Tensor
+
+from forget.data import Dataset, Samples
+from forget.device import derive, generator
+from forget.errors import BadInput
+
+FORMS = "class:NAME, random:COUNT or samples:ID,ID,…"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be forgotten: sorted training ids, and the class where it is a whole one.
+
+    ``ids``: (m,) int64 on the CPU.  ``class_index``: the class of a class request, else None.
+    """
+
+    spec: str
+    ids: Tensor
+    class_index: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Forgotten:
+    """All that one model was asked to forget so far, over successive requests."""
+
+    requests: tuple[Request, ...] = ()
+
+    def __add__(self, request: Request) -> "Forgotten":
+        return Forgotten((*self.requests, request))
+
+    @property
+    def ids(self) -> Tensor:
+        parts = [request.ids for request in self.requests]
+        return torch.cat(parts).unique() if parts else torch.empty(0, dtype=torch.int64)
+
+    @property
+    def classes(self) -> list[int]:
+        return sorted({r.class_index for r in self.requests if r.class_index is not None})
+
+    @property
+    def key(self) -> str:
+        """sha256 of the ids: the same set gives the same key, however it was asked for."""
+        return hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
+
+
+def parse_request(
+    spec: str, dataset: Dataset, seed: int, already: Forgotten = Forgotten()
+) -> Request:
+    """Read a request as a person writes it; random samples are drawn with ``seed``.
+
+    Raises :class:`BadInput` for an unknown form, class or id, for samples that are already
+    forgotten, and for a request that leaves nothing to forget or nothing to train on.
+    """
+    form, _, what = spec.partition(":")
+    gone = torch.zeros(len(dataset.train), dtype=torch.bool)
+    gone[already.ids] = True
+    match form:
+        case "class":
+            index = _class_index(what, dataset)
+            ids = torch.nonzero(dataset.train.y.cpu() == index).flatten()
+            request = Request(spec, ids[~gone[ids]], index)
+        case "random":
+            left = torch.nonzero(~gone).flatten()
+            request = Request(spec, _draw(what, left, seed, len(already.requests)))
+        case "samples":
+            request = Request(spec, _sample_ids(what, gone))
+        case _:
+            raise BadInput(f"'{spec}' is not a request; write {FORMS}")
+    if not len(request):
+        raise BadInput(f"'{spec}' asks for nothing that is still there; ask for other samples")
+    remaining = ~gone
+    remaining[request.ids] = False
+    if len(dataset.train.y.cpu()[remaining].unique()) < 2:
+        raise BadInput(f"'{spec}' leaves fewer than two classes to train on; ask for less")
+    return request
+
+
+def split(train: Samples, request: Request, already: Forgotten) -> tuple[Samples, Samples]:
+    """(D_f, D_r): the samples of this request, and all that no request has named."""
+    forget = torch.zeros(len(train), dtype=torch.bool)
+    forget[request.ids] = True
+    retain = ~forget
+    retain[already.ids] = False
+    device = train.y.device
+    return train.take(forget.to(device)), train.take(retain.to(device))
+
+
+def _class_index(name: str, dataset: Dataset) -> int:
+    try:
+        return dataset.classes.index(name)
+    except ValueError:
+        raise BadInput(
+            f"'{dataset.name}' has no class '{name}'; it has {_shortened(dataset.classes)}"
+        ) from None
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names if len(names) <= 12 else (*names[:6], "…", names[-1]))
+
+
+def _draw(count: str, left: Tensor, seed: int, turn: int) -> Tensor:
+    number = _whole(count, "a count of samples")
+    if not 1 <= number < len(left):
+        raise BadInput(f"random:{count} is out of range; give a count from 1 to {len(left) - 1}")
+    order = torch.randperm(len(left), generator=generator(derive(seed, "request", turn)))
+    return left[order[:number]].sort().values
+
+
+def _sample_ids(text: str, gone: Tensor) -> Tensor:
+    ids = sorted({_whole(word, "a sample id") for word in text.split(",")})
+    wrong = [number for number in ids if not 0 <= number < len(gone)]
+    if wrong:
+        raise BadInput(f"there is no training sample {wrong[0]}; ids go from 0 to {len(gone) - 1}")
+    again = [number for number in ids if gone[number]]
+    if again:
+        raise BadInput(f"sample {again[0]} is forgotten already; leave it out")
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def _whole(text: str, what: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12):
+        raise BadInput(f"'{text}' is not {what}; write {FORMS}")
+    return int(digits)

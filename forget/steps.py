@@ -1,0 +1,73 @@
+"""Work that yields a step as it goes, and the one runner that drives it.
+
+Learners and methods are generators of :class:`Step`. The runner around them owns the clock, the
+check for numbers that are not finite, cancelling between steps and what a caller is told, so that
+progress, cancelling and timing exist once.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from forget.errors import Cancelled, Diverged
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step done: ``index`` of ``total`` (from 1), what is happening, and what was measured.
+
+    ``measured`` holds what the work itself computed anyway, by name (a loss, an accuracy).
+    ``doing`` is a short phrase for a person.
+    """
+
+    index: int
+    total: int
+    doing: str
+    measured: Mapping[str, float]
+
+
+class Stopwatch:
+    """Wall seconds spent inside ``with`` blocks."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __enter__(self):
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_):
+        self.seconds += time.perf_counter() - self._started
+
+
+OnStep = Callable[[Step, float], None]
+"""Told after each step, with the seconds worked so far; the clock stands still meanwhile."""
+
+
+def drive(
+    work: Iterator[Step],
+    on_step: OnStep | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> float:
+    """Run ``work`` to its end and return the wall seconds that it took.
+
+    Time spent in ``on_step`` (charts, measurements) is not counted. Raises :class:`Diverged` on a
+    measurement that is not finite and :class:`Cancelled` once ``cancelled()`` says so; the model
+    that the work was editing is then half done, and its owner throws it away.
+    """
+    clock = Stopwatch()
+    while True:
+        if cancelled():
+            raise Cancelled("stopped, nothing was changed")
+        with clock:
+            step = next(work, None)
+        if step is None:
+            return clock.seconds
+        for name, value in step.measured.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{name} became {value} at step {step.index} ({step.doing}): "
+                    "take a smaller lr and try again"
+                )
+        if on_step is not None:
+            on_step(step, clock.seconds)

@@ -1,0 +1,172 @@
+"""Models on disk: one safetensors file each, with the record of how it was made in its header.
+
+A file is written whole or not at all, carries the sha256 of its own weights, and is checked when
+it is read. Nothing is ever unpickled freely.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from forget import models
+from forget.data.files import sha256_of, write_atomically
+from forget.errors import BadInput, DamagedFile
+from forget.learners import LEARNERS
+from forget.paths import downloads
+
+MANIFEST = "manifest.json"
+TRAINED = "trained"
+SUFFIXES = (".safetensors", ".pt", ".pth")
+MAX_BYTES = 512 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A model with its record (plain JSON data: learner, settings, seed, seconds, versions …)."""
+
+    model: nn.Module
+    record: dict[str, Any]
+
+
+def key_of(**what: Any) -> str:
+    """A short name for everything that determines a model.
+
+    >>> key_of(seed=1) == key_of(seed=1) != key_of(seed=2)
+    True
+    """
+    text = json.dumps(what, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over the names, shapes and bytes of all weights."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def to_bytes(stored: Stored) -> bytes:
+    """A safetensors file: the weights, and the record with their hash as its header."""
+    record = stored.record | {"weights_sha256": weights_hash(stored.model)}
+    tensors = {name: value.detach().cpu().contiguous()
+               for name, value in stored.model.state_dict().items()}
+    return safetensors.torch.save(tensors, metadata={"forget": json.dumps(record)})
+
+
+def save(stored: Stored, path: Path) -> None:
+    write_atomically(path, to_bytes(stored))
+
+
+def load(path: Path) -> Stored:
+    """Read a model that :func:`save` wrote; :class:`DamagedFile` where a byte of it changed."""
+    damaged = DamagedFile(f"{path} is damaged: delete it and it is made again")
+    _check_manifest(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads((file.metadata() or {})["forget"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        learner = LEARNERS[record["learner"]](**record["settings"])
+        model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
+        model.load_state_dict(tensors, strict=True)
+    except (SafetensorError, BadInput, OSError, KeyError, ValueError, TypeError,
+            RuntimeError) as error:
+        raise damaged from error
+    if weights_hash(model) != record["weights_sha256"]:
+        raise damaged
+    return Stored(frozen(model), record)
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """The model as it is handed around: in eval mode and without gradients."""
+    return model.eval().requires_grad_(False)
+
+
+def path_of(dataset: str, learner: str, key: str) -> Path:
+    """Where the model of a key lies: among the shipped ones, or where trained ones are put."""
+    name = f"{re.sub('[^A-Za-z0-9_.]', '_', dataset)}-{learner}-{key}.safetensors"
+    shipped = downloads() / name
+    return shipped if shipped.is_file() else downloads() / TRAINED / name
+
+
+def manifest() -> dict[str, Any]:
+    """What ships with the program: file name to sha256, command, seed, versions, accuracy."""
+    path = downloads() / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        shipped = json.loads(path.read_text())["files"]
+        return {str(name): dict(entry) for name, entry in shipped.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedFile(f"{path} is damaged: restore it with 'git checkout {path.name}' in its "
+                          "folder, or delete it") from error
+
+
+def write_manifest(name: str, entry: dict[str, Any]) -> None:
+    """Add a shipped file to the manifest, or replace its entry."""
+    entry = {"sha256": sha256_of(downloads() / name)} | entry
+    text = json.dumps({"files": manifest() | {name: entry}}, indent=2) + "\n"
+    write_atomically(downloads() / MANIFEST, text.encode())
+
+
+def _check_manifest(path: Path) -> None:
+    entry = manifest().get(path.name) if path.parent == downloads() else None
+    if entry is not None and entry.get("sha256") != sha256_of(path):
+        raise DamagedFile(f"{path} is not the file that its manifest names: restore it with "
+                          f"'git checkout {path.name}' in its folder, or delete it and it is "
+                          "trained again")
+
+
+def foreign_files() -> list[Path]:
+    """Checkpoints that a person put into the folder: not shipped, not made by the program."""
+    shipped = manifest()
+    return [path for path in sorted(downloads().rglob("*"))
+            if path.suffix in SUFFIXES and path.is_file() and path.name not in shipped
+            and path.parent.name != TRAINED and not path.parent.name.startswith(".")]
+
+
+def read_foreign(path: Path) -> nn.Module:
+    """A checkpoint of a known architecture, whoever saved it.
+
+    safetensors, or a dictionary of plain tensors read with ``weights_only=True``: a file that asks
+    for anything else to be built is refused. Raises :class:`DamagedFile`.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise DamagedFile(f"{path.name} has over {MAX_BYTES >> 20} MB: no known architecture "
+                          "needs that, use another file")
+    try:
+        tensors = (_read_safetensors(path) if path.suffix == ".safetensors"
+                   else torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch.load raises whatever the file's bytes lead it to
+        raise DamagedFile(f"{path.name} cannot be read as a checkpoint of plain tensors "
+                          f"({type(error).__name__}): save its state_dict again") from error
+    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
+        tensors = tensors["state_dict"]
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()
+    ):
+        raise DamagedFile(f"{path.name} is not a dictionary of tensors: save the model's "
+                          "state_dict and use that file")
+    return frozen(models.recognise(tensors))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Tensors in the order of their layers: the format itself keeps none."""
+    tensors = safetensors.torch.load_file(path)
+    return {name: tensors[name] for name in sorted(tensors, key=_layer_order)}
+
+
+def _layer_order(name: str) -> tuple:
+    layer, _, what = name.rpartition(".")
+    numbers = tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", layer))
+    return (*numbers, 0 if what == "weight" else 1, what)
