@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -192,6 +193,13 @@ class Result:
 
 
 
+def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten) -> Path:
+    """Where the model of this recipe, data and seed lies or will lie."""
+    key = store.key_of(data=dataset.fingerprint, learner=learner.name,
+                       settings=learner.settings(), seed=seed, without=forgotten.key)
+    return store.path_of(dataset.name, learner.name, key)
+
+
 def learn(
     learner: Learner,
     dataset: Dataset,
@@ -205,9 +213,7 @@ def learn(
     Returns the model with its record and the curve measured on the way, which is empty where the
     model was stored.
     """
-    key = store.key_of(data=dataset.fingerprint, learner=learner.name,
-                       settings=learner.settings(), seed=seed, without=forgotten.key)
-    path = store.path_of(dataset.name, learner.name, key)
+    path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
     if path.is_file():
         stored = store.load(path)

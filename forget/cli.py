@@ -1,0 +1,247 @@
+"""``python -m forget``: everything that the app does, for scripts.
+
+Progress goes to standard error, standard output is the result. Exit status: 0 done, 1 failed,
+2 bad input, 130 interrupted.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from forget.data import DATASETS, find_dataset
+from forget.data.files import Progress
+from forget.device import pick_device, use_fixed_threads
+from forget.drive import FIRST_WEIGHTS, fetch_drive
+from forget.errors import BadInput, ForgetError
+from forget.export import save_outcome, summary, write_json
+from forget.knobs import Knobs
+from forget.learners import LEARNERS
+from forget.methods import METHODS
+from forget.request import FORMS, parse_request
+from forget.run import Watch, run, start_from
+
+MAX_SEED = 2**63 - 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    try:
+        use_fixed_threads()
+        options.command(options)
+    except ForgetError as error:
+        print(f"forget: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("forget: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m forget", description="Machine unlearning.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command("methods", _methods, "list every method with its hyperparameters")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = command("datasets", _datasets, "list every dataset")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = command("fetch", _fetch, "download what is missing, checked by sha256")
+    sub.add_argument("names", nargs="*", metavar="NAME",
+                     help="datasets, or 'weights' for the first version's public checkpoints; "
+                     "without a name: every dataset")
+    sub.add_argument("--folder", metavar="URL", help="checkpoints from a Google Drive folder")
+
+    sub = command("train", _train, "train and store the original model of a dataset")
+    sub.add_argument("dataset", metavar="DATASET")
+    sub.add_argument("--learner", default="network", metavar="L")
+    _common(sub)
+
+    sub = command("run", _run, "forget one request and compare with a retrained model")
+    sub.add_argument("dataset", metavar="DATASET")
+    sub.add_argument("--forget", required=True, metavar="SPEC", help=FORMS)
+    sub.add_argument("--method", required=True, metavar="NAME")
+    sub.add_argument("--references", type=_count, default=1, metavar="N",
+                     help="retrained models to compare with; two or more give their spread")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    sub.add_argument("--out", type=Path, metavar="DIR",
+                     help="write result.json and model.safetensors")
+    _common(sub)
+    return parser
+
+
+def _common(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", dest="knobs",
+                     help="a hyperparameter of the method, or learner.KNOB=VALUE")
+    sub.add_argument("--seed", type=_seed, default=0, metavar="N")
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and {MAX_SEED}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError("must lie between 1 and 100")
+    return value
+
+
+def _methods(options: argparse.Namespace) -> None:
+    shown = [{"name": cls.name, "title": cls.title, "learner": cls.learner,
+              "summary": cls.summary,
+              "hyperparameters": [knob.describe() for knob in cls.knobs()],
+              "learner_hyperparameters": [knob.describe()
+                                          for knob in LEARNERS[cls.learner].knobs()]}
+             for cls in METHODS.values()]
+    if options.json:
+        print(json.dumps(shown, indent=2))
+        return
+    for entry in shown:
+        print(f"{entry['name']}  (learner: {entry['learner']})\n  {entry['summary']}")
+        for knob in entry["hyperparameters"]:
+            bounds = ("one of " + ", ".join(knob["choices"]) if "choices" in knob
+                      else f"{knob['low']:g} to {knob['high']:g}")
+            print(f"  --set {knob['name']}={knob['default']}  {knob['help']} ({bounds})")
+
+
+def _datasets(options: argparse.Namespace) -> None:
+    shown = [cls().describe() for cls in DATASETS.values() if not cls.takes_path]
+    if options.json:
+        print(json.dumps(shown, indent=2))
+        return
+    for entry in shown:
+        sizes = ", ".join(f"{count:,} {part}" for part, count in entry["sizes"].items())
+        where = "present" if entry["present"] else "not downloaded yet"
+        print(f"{entry['name']}  {entry['title']}: {sizes} ({where})\n"
+              f"  classes: {', '.join(entry['classes'])}\n"
+              f"  sources: {', '.join(entry['sources'])}")
+    print("Or give the path of an .npz file with x_train, y_train, x_test, y_test.")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    links = [options.folder] if options.folder else []
+    names = list(options.names)
+    if "weights" in names:
+        names.remove("weights")
+        links.append(FIRST_WEIGHTS)
+    if not names and not links:
+        names = [name for name, cls in DATASETS.items() if not cls.takes_path]
+    sources = [find_dataset(name) for name in names]
+    with Bars() as bars:
+        for name, source in zip(names, sources, strict=True):
+            source.load(bars.bytes)
+            print(f"{name}: present and checked")
+        for link in links:
+            fetched = fetch_drive(link, bars.bytes)
+            for path in fetched.taken:
+                print(f"taken: {path}")
+            for name, why in fetched.refused.items():
+                print(f"left out: {name}: {why}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    knobs = {name.removeprefix("learner."): value
+             for name, value in _assignments(options.knobs).items()}
+    learner = make(LEARNERS[options.learner], knobs)
+    with Bars() as bars:
+        dataset = find_dataset(options.dataset).load(bars.bytes).to(pick_device())
+        start = start_from(learner, dataset, options.seed, bars)
+    record = start.stored.record
+    print(f"{dataset.name}, learner {learner.name}, seed {options.seed}: "
+          f"{record['test_accuracy']:.2%} of the test set right, "
+          f"trained in {record['seconds']:.1f} s on {record['device']}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    method_class = METHODS[options.method]
+    assigned = _assignments(options.knobs)
+    of_learner = {name.removeprefix("learner."): assigned.pop(name)
+                  for name in list(assigned) if name.startswith("learner.")}
+    method = make(method_class, assigned)
+    learner = make(LEARNERS[method.learner], of_learner)
+    if options.json and not options.json.absolute().parent.is_dir():
+        raise BadInput(f"the folder of '{options.json}' does not exist; make it first")
+    with Bars() as bars:
+        dataset = find_dataset(options.dataset).load(bars.bytes)
+        request = parse_request(options.forget, dataset, options.seed)
+        dataset = dataset.to(pick_device())
+        start = start_from(learner, dataset, options.seed, bars)
+        result = run(dataset, start, request, method, options.seed, options.references, bars)
+    if options.json:
+        write_json(result, options.json)
+    if options.out:
+        save_outcome(result, options.out)
+    print(summary(result))
+
+
+def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:
+    """A learner or method with the settings given; :class:`BadInput` for a name it does not have."""
+    known = [knob.name for knob in cls.knobs()]
+    for name in settings:
+        if name not in known:
+            raise BadInput(f"'{cls.name}' has no hyperparameter '{name}'; "
+                           f"it has: {', '.join(known) or 'none'}")
+    return cls(**settings)
+
+
+def _assignments(pairs: list[str]) -> dict[str, str]:
+    assigned = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise BadInput(f"'{pair}' is not KNOB=VALUE; write for example --set epochs=2")
+        assigned[name] = value
+    return assigned
+
+
+class Bars(Watch):
+    """Progress on standard error: one bar at a time."""
+
+    def __enter__(self):
+        self._bar: tqdm | None = None
+        self._name = self._shown = ""
+        return self
+
+    def __exit__(self, *_):
+        self._close()
+
+    def phase(self, name):
+        self._close()
+        self._name = name
+
+    def step(self, step, seconds):
+        self._show(self._name, step.index, step.total, unit="step")
+
+    def bytes(self, progress: Progress) -> None:
+        """Progress of a download."""
+        self._show(progress.what, progress.done, progress.total, unit="B", unit_scale=True)
+
+    def _show(self, name: str, done: int, total: int, **look: Any) -> None:
+        if self._bar is None or self._shown != name:
+            self._close()
+            self._bar = tqdm(total=total, desc=name, file=sys.stderr, mininterval=0.2, **look)
+            self._shown = name
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

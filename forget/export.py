@@ -1,0 +1,87 @@
+"""A result as files and text: JSON, CSV, safetensors and a summary for a terminal."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from forget import store
+from forget.data.files import write_atomically
+from forget.errors import BadInput
+from forget.measure import SPLITS
+from forget.run import Result
+from forget.store import Stored
+
+SPLIT_NAMES = {
+    "forget_accuracy": "to forget",
+    "retain_accuracy": "to keep",
+    "test_forget_accuracy": "to forget, unseen",
+    "test_retain_accuracy": "to keep, unseen",
+}
+"""What a person reads for each split; unseen means from the test set."""
+
+
+def json_text(result: Result) -> str:
+    return json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n"
+
+
+def csv_text(result: Result) -> str:
+    """One row a model and measure: model, measure, class, value."""
+    shown = result.to_json()
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["model", "measure", "class", "value"])
+    for model, accuracies in shown["metrics"].items():
+        rows.writerows([model, split, "", accuracies[split]] for split in SPLITS)
+    of_class = shown["per_class"]
+    for model in ("original", "unlearned"):
+        rows.writerows([model, "test_accuracy", name, value]
+                       for name, value in zip(of_class["classes"], of_class[model], strict=True))
+    for number, values in enumerate(of_class["retrained"], 1):
+        rows.writerows([f"retrained {number}", "test_accuracy", name, value]
+                       for name, value in zip(of_class["classes"], values, strict=True))
+    rows.writerows(["unlearned", name, "", value]
+                   for name, value in shown["distance_to_retrained"].items())
+    rows.writerows(["run", f"seconds_{name}", "", value]
+                   for name, value in shown["seconds"].items())
+    return out.getvalue()
+
+
+def model_bytes(result: Result) -> bytes:
+    """The unlearned model as a safetensors file."""
+    return store.to_bytes(Stored(result.unlearned, result.record()))
+
+
+def write_json(result: Result, path: Path) -> None:
+    _write(path, json_text(result).encode())
+
+
+def save_outcome(result: Result, folder: Path) -> None:
+    """``result.json`` and ``model.safetensors`` in a folder, which is made."""
+    _write(folder / "result.json", json_text(result).encode())
+    _write(folder / "model.safetensors", model_bytes(result))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise BadInput(f"cannot write '{path}' ({error.strerror}); choose another place") from error
+
+
+def summary(result: Result) -> str:
+    """A few lines for a terminal."""
+    shown = result.to_json()
+    lines = [f"{shown['dataset']}: forget {shown['forget']['spec']} "
+             f"({shown['forget']['train_samples']:,} samples) by {shown['method']}",
+             f"{'':24}{'original':>12}{'unlearned':>12}{'retrained':>12}"]
+    for split in SPLITS:
+        values = [shown["metrics"][model][split]
+                  for model in ("original", "unlearned", "retrained")]
+        cells = "".join(f"{'-' if value is None else f'{value:.2%}':>12}" for value in values)
+        lines.append(f"{SPLIT_NAMES[split]:24}{cells}")
+    seconds = shown["seconds"]
+    lines.append(f"forgetting took {seconds['forget']:.2f} s, retraining {seconds['retrain']:.2f} s "
+                 f"({shown['speed_up']:.1f}x)")
+    lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""What tests share: small datasets that train in moments, and a home folder of their own."""
+
+import numpy as np
+import pytest
+
+from forget.data import Dataset, Samples
+from forget.device import use_fixed_threads
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads():
+    use_fixed_threads()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty ``forget_downloads/`` for one test."""
+    folder = tmp_path / "downloads"
+    monkeypatch.setenv("FORGET_HOME", str(folder))
+    return folder
+
+
+def glyphs(rng: np.random.Generator, per_class: int, n_classes: int, side: int = 12):
+    """Images of ``n_classes`` bars at different places and angles, noisy: easily learnt."""
+    y = np.repeat(np.arange(n_classes), per_class)
+    x = rng.integers(0, 60, (len(y), side, side))
+    for row, label in enumerate(y):
+        place = 1 + 2 * (label // 2) + rng.integers(0, 2)
+        if label % 2:
+            x[row, place, 1:-1] += 180
+        else:
+            x[row, 1:-1, place] += 180
+    order = rng.permutation(len(y))
+    return x[order].astype(np.uint8), y[order]
+
+
+def tiny_dataset(seed: int = 0, n_classes: int = 4) -> Dataset:
+    """Three parts of glyphs: 60 training, 20 held-out and 20 test samples a class."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for per_class in (60, 20, 20):
+        x, y = glyphs(rng, per_class, n_classes)
+        parts.append(Samples.from_arrays(x[:, None], y))
+    return Dataset("tiny", tuple("abcdefgh"[:n_classes]), *parts)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    return tiny_dataset()
