@@ -1,7 +1,7 @@
-"""Train the digits' original model: ``python train_mnist.py [--seed N] [--set KNOB=VALUE] [--ship]``.
+"""Train the digits' original model: ``python train_mnist.py [--seed N] [--set KNOB=VALUE]``.
 
-The same as ``python -m forget train mnist``; ``--ship`` trains the default original anew and puts
-it among the checkpoints that come with the program, with a manifest entry that says how it was made.
+The same as ``python -m forget train mnist``; ``--ship`` alone trains the default original anew and
+puts it among the checkpoints that come with the program, with a manifest entry on how it was made.
 """
 
 import sys
@@ -11,7 +11,7 @@ from forget.cli import main
 from forget.data import find_dataset
 from forget.learners.network import Network
 from forget.paths import downloads
-from forget.request import Forgotten
+from forget.request import NOTHING
 from forget.run import home_of, start_from
 
 SEED = 0
@@ -22,7 +22,7 @@ def ship() -> None:
     """Move the default original among the shipped files and write its manifest entry."""
     learner, dataset = Network(), find_dataset("mnist").load()
     stored = start_from(learner, dataset, SEED).stored
-    trained = home_of(learner, dataset, SEED, Forgotten())
+    trained = home_of(learner, dataset, SEED, NOTHING)
     store.save(stored, downloads() / trained.name)
     trained.unlink()
     about = ("seed", "settings", "test_accuracy", "seconds", "threads", "versions")
@@ -32,7 +32,7 @@ def ship() -> None:
 
 def forget_shipped() -> None:
     """Take the default original away, so that it is trained anew."""
-    home_of(Network(), find_dataset("mnist").load(), SEED, Forgotten()).unlink(missing_ok=True)
+    home_of(Network(), find_dataset("mnist").load(), SEED, NOTHING).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
-"""Machine unlearning on a laptop: forget a class or samples, and see it beside a retrained model."""
+"""Machine unlearning on a laptop: forget samples, and see it beside a retrained model."""
 
 __version__ = "0.1.0"

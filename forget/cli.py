@@ -192,7 +192,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:
-    """A learner or method with the settings given; :class:`BadInput` for a name it does not have."""
+    """A learner or method with these settings; :class:`BadInput` for one that it does not have."""
     known = [knob.name for knob in cls.knobs()]
     for name in settings:
         if name not in known:

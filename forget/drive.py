@@ -22,7 +22,7 @@ from forget.errors import BadInput, DamagedFile, SourceDown
 from forget.paths import downloads
 
 FIRST_WEIGHTS = "https://drive.google.com/drive/folders/1Z2mHXy4C7AiCNd9W6qNsq1Spin5n-zDC"
-"""The public weights folder of the project's first version: an optional source, asked for by name."""
+"""Public weights of the project's first version: an optional source, asked for by name."""
 
 PATIENCE = (CONNECT_SECONDS, STALL_SECONDS)
 

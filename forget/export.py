@@ -81,7 +81,7 @@ def summary(result: Result) -> str:
         cells = "".join(f"{'-' if value is None else f'{value:.2%}':>12}" for value in values)
         lines.append(f"{SPLIT_NAMES[split]:24}{cells}")
     seconds = shown["seconds"]
-    lines.append(f"forgetting took {seconds['forget']:.2f} s, retraining {seconds['retrain']:.2f} s "
-                 f"({shown['speed_up']:.1f}x)")
+    lines.append(f"forgetting took {seconds['forget']:.2f} s, "
+                 f"retraining {seconds['retrain']:.2f} s ({shown['speed_up']:.1f}x)")
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)

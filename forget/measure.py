@@ -1,6 +1,7 @@
 """One model on every split of one request."""
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -41,13 +42,18 @@ class Splits:
         self.test_forget_rows = (y == request.class_index) if whole else torch.zeros_like(earlier)
         self.test_retain_rows = ~(self.test_forget_rows | earlier)
 
-    def measure(self, model: nn.Module) -> Measured:
-        """Predict once on each part; the retained part is large and only its accuracy is kept."""
-        forget = Predictions.of(model, self.forget)
-        test = Predictions.of(model, self.test)
+    def measure(
+        self, model: nn.Module, between: Callable[[], None] = lambda: None
+    ) -> Measured:
+        """Predict once on each part; the retained part is large and only its accuracy is kept.
+
+        ``between`` is called now and then, so that a caller can stop the work by raising.
+        """
+        forget = Predictions.of(model, self.forget, between)
+        test = Predictions.of(model, self.test, between)
         accuracies = (
             forget.accuracy,
-            Predictions.of(model, self.retain).accuracy,
+            Predictions.of(model, self.retain, between).accuracy,
             test.take(self.test_forget_rows).accuracy,
             test.take(self.test_retain_rows).accuracy,
         )

@@ -55,8 +55,11 @@ class Forgotten:
         return hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
 
 
+NOTHING = Forgotten()
+
+
 def parse_request(
-    spec: str, dataset: Dataset, seed: int, already: Forgotten = Forgotten()
+    spec: str, dataset: Dataset, seed: int, already: Forgotten = NOTHING
 ) -> Request:
     """Read a request as a person writes it; random samples are drawn with ``seed``.
 

@@ -21,8 +21,8 @@ from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement, jensen_shannon, kl
 from forget.metrics.verdict import Verdict, judge
 from forget.metrics.weights import change_per_layer
-from forget.request import Forgotten, Request
-from forget.steps import Step, drive
+from forget.request import NOTHING, Forgotten, Request
+from forget.steps import Step, drive, stop_if
 from forget.store import Stored
 
 CHART_POINTS = 60
@@ -51,21 +51,28 @@ class Watch:
     def point(self, point: Point) -> None:
         """A point of the present phase's curve was measured, outside the clock."""
 
-    def result(self, result: "Result") -> None:
+    def unlearned(self, result: "Result") -> None:
         """The unlearned model's figures are there; the reference's are not yet."""
 
     def cancelled(self) -> bool:
         """Whether to stop before the next step."""
         return False
 
+    def check(self) -> None:
+        """Raise :class:`~forget.errors.Cancelled` if the work is to stop."""
+        stop_if(self.cancelled)
+
+
+UNWATCHED = Watch()
+
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The model that a request starts from: who learnt it, and what it was asked to forget so far."""
+    """The model that a request starts from, its learner, and what it was asked to forget so far."""
 
     stored: Stored
     learner: Learner
-    forgotten: Forgotten = Forgotten()
+    forgotten: Forgotten = NOTHING
 
     @property
     def model(self) -> nn.Module:
@@ -204,9 +211,9 @@ def learn(
     learner: Learner,
     dataset: Dataset,
     seed: int,
-    forgotten: Forgotten = Forgotten(),
-    watch: Watch = Watch(),
-    curve_for: "Splits | None" = None,
+    forgotten: Forgotten = NOTHING,
+    watch: Watch = UNWATCHED,
+    curve_for: Splits | None = None,
 ) -> tuple[Stored, list[Point]]:
     """A(D) or A(D_r): the stored model of this recipe, data and seed, or a newly trained one.
 
@@ -234,7 +241,7 @@ def learn(
     return stored, curve.points
 
 
-def start_from(learner: Learner, dataset: Dataset, seed: int, watch: Watch = Watch()) -> Start:
+def start_from(learner: Learner, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
     """The original that a run starts from: stored, or trained now and stored."""
     watch.phase("Training the original model")
     stored, _ = learn(learner, dataset, seed, watch=watch)
@@ -248,7 +255,7 @@ def run(
     method: Method,
     seed: int,
     references: int = 1,
-    watch: Watch = Watch(),
+    watch: Watch = UNWATCHED,
 ) -> Result:
     """Forget one request and measure the outcome beside ``references`` retrained models.
 
@@ -273,23 +280,29 @@ def run(
         start=start,
         unlearned=unlearned,
         references=(),
-        measured_original=splits.measure(start.model),
-        measured_unlearned=splits.measure(unlearned),
+        measured_original=splits.measure(start.model, watch.check),
+        measured_unlearned=splits.measure(unlearned, watch.check),
         measured_references=(),
         seconds={"prepare": start.stored.record.get("seconds"), "forget": seconds,
                  "retrain": None},
         curves={"unlearned": curve, "reference": []},
         layers=change_per_layer(start.model, unlearned),
     )
-    watch.result(result)
-    for index in range(references):
+    watch.unlearned(result)
+    return compare(result, dataset, references, watch)
+
+
+def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED) -> Result:
+    """The result with retrained models added until it has ``references`` of them."""
+    splits = Splits(dataset, result.request, result.start.forgotten)
+    for index in range(len(result.references), references):
         result = _with_reference(result, dataset, splits, index, references, watch)
     return result
 
 
 def unlearn(
     dataset: Dataset, start: Start, request: Request, method: Method, seed: int,
-    splits: Splits, watch: Watch = Watch(),
+    splits: Splits, watch: Watch = UNWATCHED,
 ) -> tuple[nn.Module, float, list[Point]]:
     """U on a deep copy of the start's model: the unlearned model, wall seconds and the curve."""
     model = copy.deepcopy(start.model).requires_grad_(True)
@@ -310,22 +323,30 @@ def unlearn(
 
 
 class Curve:
-    """Measures a model on small fixed parts of D_f and D_r as it changes, outside the clock."""
+    """Measures a model on small fixed parts of D_f and D_r as it changes, outside the clock.
+
+    The first point is the model before its first step; without splits nothing is measured.
+    """
 
     def __init__(self, model: nn.Module, splits: Splits | None, watch: Watch):
         self.points: list[Point] = []
         self._model, self._watch = model, watch
         self._parts = splits and (_thinned(splits.forget), _thinned(splits.retain))
+        self._measure(Step(0, 0, "before the first step", {}), 0.0)
 
     def on_step(self, step: Step, seconds: float) -> None:
         self._watch.step(step, seconds)
         every = max(1, step.total // CHART_POINTS)
-        last = step.index == step.total
-        if self._parts and (step.index % every == 0 or step.index == 1 or last):
-            forget, retain = (Predictions.of(self._model, part).accuracy for part in self._parts)
-            point = Point(step, seconds, forget, retain)
-            self.points.append(point)
-            self._watch.point(point)
+        if step.index % every == 0 or step.index in (1, step.total):
+            self._measure(step, seconds)
+
+    def _measure(self, step: Step, seconds: float) -> None:
+        if self._parts is None:
+            return
+        forget, retain = (Predictions.of(self._model, part).accuracy for part in self._parts)
+        point = Point(step, seconds, forget, retain)
+        self.points.append(point)
+        self._watch.point(point)
 
 
 def _with_reference(
@@ -337,11 +358,12 @@ def _with_reference(
     stored, curve = learn(result.start.learner, dataset, derive(result.seed, "reference", index),
                           forgotten, watch, splits)
     watch.phase(f"Measuring the retrained model ({index + 1} of {total})")
+    measured = splits.measure(stored.model, watch.check)
     taken = result.seconds["retrain"] or 0.0
     return dataclasses.replace(
         result,
         references=(*result.references, stored.model),
-        measured_references=(*result.measured_references, splits.measure(stored.model)),
+        measured_references=(*result.measured_references, measured),
         seconds=result.seconds
         | {"retrain": (taken * index + stored.record["seconds"]) / (index + 1)},
         curves=result.curves | {"reference": result.curves["reference"] or curve},

@@ -44,6 +44,12 @@ OnStep = Callable[[Step, float], None]
 """Told after each step, with the seconds worked so far; the clock stands still meanwhile."""
 
 
+def stop_if(cancelled: Callable[[], bool]) -> None:
+    """Raise :class:`Cancelled` once ``cancelled()`` says so."""
+    if cancelled():
+        raise Cancelled("stopped, nothing was changed")
+
+
 def drive(
     work: Iterator[Step],
     on_step: OnStep | None = None,
@@ -57,8 +63,7 @@ def drive(
     """
     clock = Stopwatch()
     while True:
-        if cancelled():
-            raise Cancelled("stopped, nothing was changed")
+        stop_if(cancelled)
         with clock:
             step = next(work, None)
         if step is None:

@@ -75,7 +75,7 @@ def load(path: Path) -> Stored:
     try:
         with safe_open(path, framework="pt") as file:
             record = json.loads((file.metadata() or {})["forget"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         learner = LEARNERS[record["learner"]](**record["settings"])
         model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
         model.load_state_dict(tensors, strict=True)

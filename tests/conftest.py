@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from forget.data import Dataset, Samples
 from forget.device import use_fixed_threads
+
+# The same examples every time, and no limit on the wall clock: the machine may be shared.
+settings.register_profile("forget", deadline=None, derandomize=True)
+settings.load_profile("forget")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Declared files: name, sha256, size and sources in order; fetched whole and checked, or not at all.
+"""Declared files: name, sha256, size, sources in order; fetched whole and checked, or not at all.
 
 Everything is fetched into a scratch folder, checked there and renamed into place, so a process that
 is killed or a network that is cut leaves nothing half-written behind: the next try starts clean.
@@ -43,10 +43,11 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+"""Told how far a download is; one that raises Cancelled stops it."""
 
 
 def silent(_: Progress) -> None:
-    """The progress callback of a caller that shows none; one that raises Cancelled stops the fetch."""
+    """The progress callback of a caller that shows none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Wheel(Source):
 
 
 def download(url: str, path: Path, *, limit: int, progress: OnProgress = silent) -> None:
-    """Stream ``url`` into ``path``; over ``limit`` bytes, or shorter than announced, is an error."""
+    """Stream ``url`` into ``path``; over ``limit`` bytes or cut short is an error."""
     with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as answer:
         answer.raise_for_status()
         announced = int(answer.headers.get("Content-Length", 0))

@@ -140,7 +140,7 @@ def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _thicken(ink: np.ndarray) -> np.ndarray:
-    """Widen a pen thinner than MNIST's; the width of a stroke is twice its area over its outline."""
+    """Widen a pen thinner than MNIST's; a stroke is as wide as twice its area over its outline."""
     mask = np.pad(ink > 100, 1)
     outline = (mask & ~ndimage.binary_erosion(mask)).sum()
     missing = PEN - 2 * mask.sum() / max(outline, 1)

@@ -11,6 +11,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,7 +39,7 @@ TEST_LABELS = DeclaredFile(
 class ArraysOnly(pickle.Unpickler):
     """Rebuilds numpy arrays and refuses everything else that a pickle may ask for."""
 
-    _allowed = {
+    _allowed: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,

@@ -50,8 +50,9 @@ class Npz(DatasetSource):
         unseen = np.setdiff1d(arrays["y_test"], labels)
         if len(unseen):
             raise BadInput(f"y_test has class {unseen[0]}, which y_train does not have")
-        x_train, x_test = (_inputs(arrays[f"x_{part}"]) for part in ("train", "test"))
-        y_train, y_test = (np.searchsorted(labels, arrays[f"y_{part}"]) for part in ("train", "test"))
+        x_train, x_test = _inputs(arrays["x_train"]), _inputs(arrays["x_test"])
+        y_train = np.searchsorted(labels, arrays["y_train"])
+        y_test = np.searchsorted(labels, arrays["y_test"])
         held = _held_out_rows(y_test)
         return Dataset(
             name=Path(self.path).stem,

@@ -45,13 +45,16 @@ class Method(Knobs, ABC):
     """An unlearning method with its hyperparameters.
 
     ``name`` is the contract's, ``title`` what a person reads, ``summary`` one sentence for the
-    page, ``learner`` the name of the learner whose models it can edit.
+    page, ``learner`` the name of the learner whose models it can edit, ``picture`` which view of a
+    run shows best how it works: "curve" (accuracy by step), "layers" (change per layer) or "path"
+    (its way through the plane of forget and retain accuracy).
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
     learner: ClassVar[str]
+    picture: ClassVar[str] = "curve"
     order: ClassVar[int] = 100
 
     @abstractmethod

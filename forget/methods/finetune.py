@@ -32,6 +32,7 @@ class FineTune(Method):
     title = "Fine-tune"
     summary = "Goes on training on what is left. Quick, but old layers keep what they learnt."
     learner = "network"
+    picture = "layers"
     order = 2
 
     epochs: int = knob(1, "Passes over the retained samples", low=1, high=50)

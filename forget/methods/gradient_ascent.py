@@ -34,10 +34,10 @@ class GradientAscent(Method):
     normalised because CE(D_f) starts almost flat: the plain gradient is at first too small to do
     anything, and soon too large for any fixed lr.
 
-    It stops once CE(D_f) reaches that of held-out data (samples), or accuracy on D_f is 1 % or less (a
-    class); and at once, back at the last good step,
-    when held-out accuracy on the retained classes falls by more than ``floor`` points. Assumes
-    that held-out data come from the same distribution; proves nothing about the weights.
+    It stops once CE(D_f) reaches that of held-out data (samples), or accuracy on D_f is 1 % or
+    less (a class); and at once, back at the last good step, when held-out accuracy on the retained
+    classes falls by more than ``floor`` points. Assumes that held-out data come from the same
+    distribution; proves nothing about the weights.
 
     >>> GradientAscent(lr=0.1).settings()["lr"]
     0.1
@@ -47,6 +47,7 @@ class GradientAscent(Method):
     title = "Approximate: gradient ascent"
     summary = "Undoes learning step by step until the stop rule holds. Fastest, no guarantee."
     learner = "network"
+    picture = "path"
     order = 3
 
     lr: float = knob(0.03, "Length of one step in weight space", low=1e-5, high=10.0, log=True)

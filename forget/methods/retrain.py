@@ -25,6 +25,7 @@ class Retrain(Method):
     title = "Standard: retrain"
     summary = "Throws the model away and trains a new one on what is left. Exact, and slowest."
     learner = "network"
+    picture = "curve"
     order = 1
 
     def steps(self, model, task) -> Iterator[Step]:

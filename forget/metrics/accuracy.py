@@ -1,6 +1,7 @@
 """Accuracy on each split, per class, and where predictions go; all from one pass over the data."""
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +10,21 @@ from forget.data import Samples
 from forget.errors import Diverged
 from forget.models import logits_of
 
+PART = 8192
+"""Samples between two looks at whether the caller still wants the answer: under 0.2 s of work."""
 
-def predict(model: nn.Module, x: Tensor) -> Tensor:
+
+def predict(model: nn.Module, x: Tensor, between: Callable[[], None] = lambda: None) -> Tensor:
     """Log-probabilities (N, n_classes) float32 on the CPU.
 
-    Raises :class:`~forget.errors.Diverged` for logits that are not finite.
+    ``between`` is called now and then; one that raises stops the work. Raises
+    :class:`~forget.errors.Diverged` for logits that are not finite.
     """
-    logits = logits_of(model, x).cpu()
+    parts = []
+    for part in x.split(PART):
+        between()
+        parts.append(logits_of(model, part).cpu())
+    logits = torch.cat(parts)
     if not logits.isfinite().all():
         raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try again")
     return logits.log_softmax(1)
@@ -29,8 +38,10 @@ class Predictions:
     y: Tensor
 
     @classmethod
-    def of(cls, model: nn.Module, data: Samples) -> "Predictions":
-        return cls(predict(model, data.x), data.y.cpu())
+    def of(
+        cls, model: nn.Module, data: Samples, between: Callable[[], None] = lambda: None
+    ) -> "Predictions":
+        return cls(predict(model, data.x, between), data.y.cpu())
 
     def take(self, rows: Tensor) -> "Predictions":
         return Predictions(self.log_p[rows], self.y[rows])
@@ -44,7 +55,8 @@ class Predictions:
     def accuracy(self) -> float | None:
         """Share of right guesses in 0..1, None for an empty split.
 
-        >>> Predictions(torch.log(torch.tensor([[.9, .1], [.2, .8]])), torch.tensor([0, 0])).accuracy
+        >>> p = torch.tensor([[.9, .1], [.2, .8]])
+        >>> Predictions(p.log(), torch.tensor([0, 0])).accuracy
         0.5
         """
         return (self.guess == self.y).double().mean().item() if len(self.y) else None

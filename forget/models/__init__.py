@@ -1,4 +1,4 @@
-"""The known architectures: ``forward(x) -> logits (N, n_classes)``, for inputs as a dataset has them.
+"""The known architectures: ``forward(x) -> logits (N, n_classes)``, from a dataset's own inputs.
 
 Each takes raw inputs, images (N, C, H, W) uint8 or vectors (N, d) float32, and scales them itself,
 so a checkpoint is all that is needed to predict.
@@ -9,16 +9,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from forget.errors import BadInput, DamagedFile
+from forget.errors import DamagedFile
 from forget.registry import Registry
-
 
 CHUNK = 256
 """Samples of one forward pass: three times faster a sample than 2,000 on a CPU (see bench/)."""
 
 
 class Scale(nn.Module):
-    """x -> (x - shift) / span, in float32: constants of the recipe, never a statistic of the data."""
+    """x -> (x - shift) / span in float32: constants of the recipe, no statistic of the data."""
 
     def __init__(self, shift: float, span: float):
         super().__init__()

@@ -1,0 +1,51 @@
+# make app: the program in a browser.  make test: the tests, the quick ones first.
+# Both set everything up themselves; the second time that takes no time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: app test lint setup setup-dev bench clean
+
+app: setup
+	@echo "Opening Forget at http://localhost:8501 (stop with Ctrl-C)"
+	@$(BIN)/streamlit run app.py
+
+test: setup-dev lint
+	@echo "Quick tests"
+	@$(BIN)/python -m pytest -q -x -m "not slow"
+	@echo "Slow tests: real training, and a real browser"
+	@$(BIN)/python -m pytest -q -m slow
+
+lint: setup-dev
+	@$(BIN)/ruff check --quiet .
+
+setup: $(VENV)/.installed $(VENV)/.fetched
+
+setup-dev: $(VENV)/.installed-dev $(VENV)/.fetched
+
+# A virtual environment without its stamp was cut off half-way; pip goes on from there.
+$(VENV)/.installed: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; name one with: make app PYTHON=python3.11"; exit 1; }
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing packages (PyTorch is large: some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.fetched: $(VENV)/.installed
+	@echo "Fetching the data"
+	@$(BIN)/python -m forget fetch
+	@touch $@
+
+bench: setup-dev
+	@$(BIN)/python bench/run_all.py
+
+clean:
+	rm -rf $(VENV)

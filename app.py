@@ -1,0 +1,5 @@
+"""Forget: ``streamlit run app.py``. Page configuration and navigation, nothing else."""
+
+from ui.frame import navigate
+
+navigate().run()

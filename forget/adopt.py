@@ -1,0 +1,58 @@
+"""Start from a checkpoint that a person put into ``forget_downloads/``."""
+
+from pathlib import Path
+
+from torch import nn
+
+from forget import store
+from forget.data import Dataset
+from forget.errors import BadInput
+from forget.learners.network import Network
+from forget.metrics.accuracy import Predictions
+from forget.run import Start
+from forget.store import Stored
+
+SCALINGS = {
+    "pixels from -1/2 to 1/2": (127.5, 255.0),
+    "pixels from 0 to 1": (0.0, 255.0),
+    "pixels from -1 to 1": (127.5, 127.5),
+    "MNIST's mean 0.1307 and deviation 0.3081": (0.1307 * 255, 0.3081 * 255),
+}
+"""Usual ways to scale pixels: (shift, span) of (x - shift) / span."""
+
+
+def adopt(path: Path, dataset: Dataset) -> Start:
+    """A start from someone else's checkpoint of a known architecture.
+
+    A checkpoint does not say how its pixels were scaled: of the usual ways the one with the best
+    held-out accuracy is taken and named in the record. How it was trained is unknown too; the
+    learner's recipe with its architecture stands in for it, and ``seconds`` is missing.
+    """
+    model = store.read_foreign(path).to(dataset.train.y.device)
+    wanted = (dataset.input_shape, len(dataset.classes))
+    if (model.input_shape, model.n_classes) != wanted:
+        raise BadInput(f"{path.name} takes inputs of shape {model.input_shape} into "
+                       f"{model.n_classes} classes; '{dataset.name}' needs {wanted[0]} and "
+                       f"{wanted[1]}: choose another checkpoint")
+    accuracies = {name: _held_out_accuracy(model, dataset, scaling)
+                  for name, scaling in SCALINGS.items()}
+    best = max(accuracies, key=accuracies.get)
+    _rescale(model, SCALINGS[best])
+    record = {
+        "file": path.name,
+        "scaling": best,
+        "input_shape": list(dataset.input_shape),
+        "test_accuracy": Predictions.of(model, dataset.test).accuracy,
+    }
+    return Start(Stored(model, record), Network(arch=model.name))
+
+
+def _rescale(model: nn.Module, scaling: tuple[float, float]) -> None:
+    shift, span = scaling
+    model.scale.shift.fill_(shift)
+    model.scale.span.fill_(span)
+
+
+def _held_out_accuracy(model: nn.Module, dataset: Dataset, scaling: tuple[float, float]) -> float:
+    _rescale(model, scaling)
+    return Predictions.of(model, dataset.held_out).accuracy

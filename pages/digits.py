@@ -1,0 +1,221 @@
+"""Digits: show the model a digit, make it forget one, and see it beside a retrained model."""
+
+import streamlit as st
+
+from ui.frame import page
+
+
+def body() -> None:
+    """The page, from top to bottom."""
+    from ui.session import session
+
+    held = session("digits")
+    st.markdown("Draw a digit and see what the model makes of it. Then make it forget a digit, or "
+                "single training samples, and compare it with a model that was **retrained "
+                "without them**: what a model that really forgot looks like.")
+    if not _model(held):
+        return
+    from ui import shared
+
+    dataset = shared.dataset("mnist")
+    st.header("1 Show it a digit", divider="gray")
+    _try(held, dataset)
+    st.header("2 Make it forget", divider="gray")
+    _forget(held, dataset)
+    if held.busy or held.result or held.notice:
+        st.header("3 See what is left", divider="gray")
+        _outcome(held)
+
+
+def _model(held) -> bool:
+    """Choose the original and get it ready; False while there is none to show."""
+    from forget.data import find_dataset
+    from forget.errors import ForgetError
+    from ui import shared
+    from ui.charts import percent
+    from ui.frame import sentence
+    from ui.job_progress import watch_job
+    from ui.originals import originals, prepare
+
+    choices = originals()
+    with st.popover("Model", icon=":material/neurology:"):
+        label = st.selectbox("Start from", list(choices), key="digits.model",
+                             persist_state="session", disabled=held.busy,
+                             help="Networks of this program, and checkpoints in forget_downloads/ "
+                             "whose shapes it knows. Changing it starts over.")
+        held.choose(label)
+        if held.original is not None:
+            st.caption(_about(held.original, percent))
+    if held.original is not None:
+        return True
+    chosen = choices[label]
+    if held.job is None:
+        present = find_dataset("mnist").describe()["present"]
+        try:
+            if present and chosen.ready(shared.dataset("mnist")):
+                held.original = chosen.start(shared.dataset("mnist"))
+                st.rerun()
+            held.job = prepare("mnist", chosen)
+        except ForgetError as error:
+            st.error(sentence(error), icon=":material/error:")
+            return False
+    job = held.job
+    if not job.over:
+        st.info("Getting the digits and the model ready. This happens once.",
+                icon=":material/download:")
+        watch_job(held)
+        return False
+    if job.result is not None:
+        held.original, held.job = job.result, None
+        st.rerun()
+    st.error(job.message or "Stopped before the model was ready.", icon=":material/error:")
+    if st.button("Try again", icon=":material/refresh:"):
+        held.job = None
+        st.rerun()
+    return False
+
+
+def _about(start, percent) -> str:
+    record = start.stored.record
+    text = f"{percent(record['test_accuracy'])} of the 10,000 unseen test digits right."
+    if "scaling" in record:
+        text += (f" From {record['file']}; read with {record['scaling']}. How it was trained is "
+                 "not known: this program's recipe stands in for it when retraining.")
+    return text
+
+
+@st.fragment
+def _try(held, dataset) -> None:
+    """Input on the left, what each model says on the right; a stroke redraws this part only."""
+    from ui.digit_input import digit_input, enlarged
+
+    left, right = st.columns([3, 7], gap="large")
+    with left:
+        digit_input(held, dataset)
+    with right:
+        if held.digit is None:
+            st.info("Draw a digit, upload a picture of one, or pick one from the test set. What "
+                    "the model says appears here.", icon=":material/draw:")
+            return
+        models = _models(held)
+        seen, *places = st.columns([1, *(2 for _ in models)])
+        seen.image(enlarged(held.digit, 112), alt="The 28 by 28 image that the model sees")
+        seen.caption("What the model sees: 28 x 28 pixels, centred")
+        for place, (name, model) in zip(places, models.items(), strict=True):
+            with place:
+                _says(name, model, held.digit, dataset)
+
+
+def _models(held) -> dict:
+    from ui.charts import ORIGINAL, RETRAINED, UNLEARNED
+
+    models = {ORIGINAL: held.original.model}
+    if held.result:
+        models[UNLEARNED] = held.result.unlearned
+        if held.result.references:
+            models[RETRAINED] = held.result.references[0]
+    return models
+
+
+def _says(name: str, model, digit, dataset) -> None:
+    import torch
+
+    from forget.metrics.accuracy import predict
+    from ui import charts
+
+    x = torch.from_numpy(digit)[None, None].to(dataset.train.x.device)
+    p = predict(model, x)[0].exp().tolist()
+    best = max(range(len(p)), key=lambda index: p[index])
+    st.markdown(f"**{name}** says **{dataset.classes[best]}** ({charts.percent(p[best])})")
+    charts.probabilities(dataset.classes, p, name)
+
+
+def _forget(held, dataset) -> None:
+    """The request, the method and its settings, and the button."""
+    from forget.request import parse_request
+    from ui import shared
+    from ui.forget_form import choose_request, choose_seed
+    from ui.jobs import Job
+    from ui.method_form import choose_method
+    from ui.outcome import asked
+
+    start = held.start
+    what, how = st.columns(2, gap="large")
+    with what:
+        spec = choose_request("digits", dataset, start.forgotten)
+    with how:
+        method = choose_method("digits", start.learner.name)
+        seed, references = choose_seed("digits")
+    again = " on top" if held.results else ""
+    if held.results:
+        st.caption("This model was asked before: "
+                   + ", then ".join(request.spec for request in start.forgotten.requests)
+                   + ". A new request comes on top of that.")
+    if st.button(f"Forget{again}", type="primary", icon=":material/backspace:",
+                 disabled=held.busy or spec is None, key="digits.forget"):
+        from forget.run import run
+
+        request = parse_request(spec, dataset, seed, start.forgotten)
+        held.notice = ""
+        held.job = shared.job_queue().submit(Job(
+            f"{asked(request, dataset.classes)} · {method.title}",
+            lambda job: run(dataset, start, request, method, seed, references, job)))
+        st.rerun()
+
+
+def _outcome(held) -> None:
+    """The job while it runs, and the newest result as soon as it has figures."""
+    from ui.job_progress import watch_job
+    from ui.jobs import State
+    from ui.outcome import asked, outcome
+
+    job = held.job
+    if job is not None:
+        newest = job.result or job.partial
+        if newest is not None:
+            held.keep(newest)
+        if job.over:
+            held.notice = {State.FAILED: job.message,
+                           State.CANCELLED: "Cancelled. Nothing was changed by what was cancelled."
+                           }.get(job.state, "")
+            held.job = None
+            st.rerun()
+        watch_job(held)
+    if held.notice:
+        st.warning(held.notice, icon=":material/info:")
+    if held.result is None:
+        return
+    result = held.result
+    st.subheader(f"{asked(result.request, result.classes)} · {result.method.title}")
+    _buttons(held)
+    outcome(result, held.busy)
+
+
+def _buttons(held) -> None:
+    """Undo, start over, and one more retrained model."""
+    from forget.run import compare
+    from ui import shared
+    from ui.jobs import Job
+
+    result = held.result
+    with st.container(horizontal=True):
+        if st.button("Undo", icon=":material/undo:", disabled=held.busy, key="digits.undo",
+                     help="Back to the model before this request."):
+            held.undo()
+            st.rerun()
+        if st.button("Start over", icon=":material/restart_alt:", disabled=held.busy,
+                     key="digits.over", help="Back to the original model."):
+            held.start_over()
+            st.rerun()
+        more = "Retrain one more to compare" if result.references else "Retrain to compare"
+        if st.button(more, icon=":material/add:", disabled=held.busy, key="digits.more",
+                     help="Trains another model from scratch without the data. From two on, their "
+                     "spread is known."):
+            dataset = shared.dataset("mnist")
+            count = len(result.references) + 1
+            held.job = shared.job_queue().submit(Job(
+                more, lambda job: compare(result, dataset, count, job)))
+            st.rerun()
+
+
+page("Digits", body)

@@ -1,0 +1,89 @@
+"""Models and data: what lies on this machine, where it came from, and what can be fetched."""
+
+import streamlit as st
+
+from ui.frame import page
+
+
+def body() -> None:
+    st.markdown("What this program has on this machine. Everything lies in one folder and can be "
+                "deleted there; what is missing is fetched or trained again when it is needed.")
+    _datasets()
+    _shipped()
+    _brought()
+
+
+def _datasets() -> None:
+    from forget.data import DATASETS
+    from forget.paths import downloads
+
+    st.header("Datasets", divider="gray")
+    rows = []
+    for cls in DATASETS.values():
+        if cls.takes_path:
+            continue
+        about = cls().describe()
+        rows.append({
+            "Name": about["title"],
+            "To train": f"{about['sizes']['train']:,}",
+            "Held out": f"{about['sizes']['held_out']:,}",
+            "To test": f"{about['sizes']['test']:,}",
+            "Here": "yes" if about["present"] else "not yet",
+        })
+    st.table(rows, hide_index=True, border="horizontal", alt="Datasets and their sizes")
+    st.caption("Held out: samples that neither train nor test a model; stop rules look at them. "
+               f"Folder: {downloads().name}/. Every file is checked against its declared sha256.")
+
+
+def _shipped() -> None:
+    from forget import store
+    from ui.charts import percent
+
+    st.header("Models that come with the program", divider="gray")
+    rows = [{
+        "File": name,
+        "Test accuracy": percent(entry.get("test_accuracy")),
+        "Made by": str(entry.get("command", "unknown")),
+        "Seed": str(entry.get("seed", "unknown")),
+        "Trained in": f"{entry['seconds']:.1f} s" if "seconds" in entry else "unknown",
+    } for name, entry in store.manifest().items()]
+    if not rows:
+        st.info("None here; the first visit to Digits trains one in some seconds.")
+        return
+    st.table(rows, hide_index=True, border="horizontal", alt="Shipped models")
+
+
+def _brought() -> None:
+    from forget import store
+    from forget.drive import fetch_drive
+    from forget.errors import DamagedFile
+
+    st.header("Your own checkpoints", divider="gray")
+    rows = []
+    for path in store.foreign_files():
+        try:
+            model = store.read_foreign(path)
+            rows.append({"File": path.name, "Kind": model.name, "Usable": "yes"})
+        except DamagedFile as error:
+            rows.append({"File": path.name, "Kind": "–", "Usable": f"no: {error}"})
+    if rows:
+        st.table(rows, hide_index=True, border="horizontal", alt="Checkpoints in the folder")
+    else:
+        st.info("None yet. Put a .safetensors file, or a .pt file with plain tensors, of a known "
+                "network into forget_downloads/, or fetch one here.")
+    link = st.text_input("Google Drive link of a folder or a file", key="models.link",
+                         placeholder="https://drive.google.com/drive/folders/…",
+                         help="Files whose shapes fit a known network are taken; nothing in them "
+                         "is run.")
+    if st.button("Fetch", icon=":material/download:", disabled=not link, key="models.fetch"):
+        with st.spinner("Asking Google Drive"):
+            fetched = fetch_drive(link.strip())
+        for path in fetched.taken:
+            st.success(f"Taken: {path.name}. Choose it on Digits under Model.")
+        for name, why in fetched.refused.items():
+            st.warning(f"Left out: {name}: {why}.")
+        if not fetched.taken and not fetched.refused:
+            st.info("The link holds no checkpoint files.")
+
+
+page("Models and data", body)

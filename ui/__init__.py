@@ -1,0 +1,1 @@
+"""What the pages share: widgets, jobs, charts, caches. The only part that knows Streamlit."""

@@ -1,0 +1,156 @@
+"""Plotly figures. Colours are fixed for each model, and never the only sign."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from forget.run import Point, Result
+
+ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
+
+COLOURS = {ORIGINAL: "#0072B2", UNLEARNED: "#D55E00", RETRAINED: "#009E73"}
+PATTERNS = {ORIGINAL: "", UNLEARNED: "/", RETRAINED: "x"}
+"""Colours and hatchings that colour-blind readers can tell apart (Okabe and Ito 2008)."""
+
+FORGET, RETAIN = "To forget", "To keep"
+DASHES = {FORGET: "solid", RETAIN: "dash"}
+SPLIT_COLOURS = {FORGET: "#CC79A7", RETAIN: "#56B4E9"}
+
+PERCENT = {"tickformat": ".0%", "range": [-0.02, 1.04]}
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
+
+
+def show(figure: go.Figure, alt: str, height: int = 320, **where) -> None:
+    """Draw a figure with its text alternative, without the toolbar."""
+    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 36, "b": 8})
+    st.plotly_chart(figure, alt=alt, config={"displayModeBar": False, "scrollZoom": False}, **where)
+
+
+def percent(value: float | None) -> str:
+    """
+    >>> percent(0.12345), percent(None)
+    ('12.3 %', '–')
+    """
+    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+
+
+def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> None:
+    """Bars of one model's probabilities for one picture."""
+    figure = go.Figure(go.Bar(
+        x=list(p), y=list(classes), orientation="h", marker_color=COLOURS[model],
+        marker_pattern_shape=PATTERNS[model],
+        text=[percent(value) if value >= 0.005 else "" for value in p],
+        textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:.2%}<extra></extra>"))
+    figure.update_xaxes(range=[0, 1.25], visible=False, fixedrange=True)
+    figure.update_yaxes(type="category", autorange="reversed", fixedrange=True)
+    best = max(range(len(p)), key=lambda index: p[index])
+    show(figure, f"{model}: most likely {classes[best]} with {percent(p[best])}", height=290,
+         key=f"probabilities {model}")
+
+
+def curve(points: Sequence[Point], title: str, key: str) -> None:
+    """Accuracy on what is to be forgotten and to be kept, by step."""
+    figure = go.Figure()
+    for name, values in ((FORGET, [p.forget_accuracy for p in points]),
+                         (RETAIN, [p.retain_accuracy for p in points])):
+        figure.add_scatter(
+            x=[p.step.index for p in points], y=values, name=name, mode="lines+markers",
+            line={"dash": DASHES[name], "color": SPLIT_COLOURS[name]}, marker_size=4)
+    figure.update_layout(title=title, legend=LEGEND | {"y": -0.35})
+    figure.update_xaxes(title="Step", rangemode="tozero")
+    figure.update_yaxes(title="Accuracy", **PERCENT)
+    last = points[-1]
+    show(figure, f"{title}. After step {last.step.index}: to forget "
+                 f"{percent(last.forget_accuracy)}, to keep {percent(last.retain_accuracy)}",
+         key=key)
+
+
+def path(points: Sequence[Point], stop: float | None) -> None:
+    """A run's way through the plane of forget and retain accuracy, with the stop rule's line."""
+    forget = [p.forget_accuracy for p in points]
+    retain = [p.retain_accuracy for p in points]
+    labels = [f"Step {p.step.index}, {p.seconds:.2f} s" for p in points]
+    figure = go.Figure(go.Scatter(
+        x=forget, y=retain, mode="lines+markers", text=labels, name="Path",
+        marker={"size": 8, "color": list(range(len(forget))), "colorscale": "Cividis",
+                "colorbar": {"title": "Step"}},
+        line={"color": "#8a94a0"}, hovertemplate="%{text}<br>to forget %{x:.1%}, to keep "
+                                                 "%{y:.1%}<extra></extra>"))
+    figure.add_annotation(x=forget[0], y=retain[0], text="start", ax=-30, ay=-24)
+    figure.add_annotation(x=forget[-1], y=retain[-1], text="end", ax=30, ay=24)
+    if stop is not None:
+        figure.add_vline(x=stop, line_dash="dot", line_color=COLOURS[UNLEARNED],
+                         annotation_text="forgotten at or left of this line")
+    low = min(retain)
+    figure.update_xaxes(title="Accuracy on what is to be forgotten", **PERCENT)
+    figure.update_yaxes(title="Accuracy on what is to be kept", tickformat=".1%",
+                        range=[low - 0.2 * (1 - low) - 0.003, 1.002])
+    show(figure, f"Path of {len(points) - 1} steps from {percent(forget[0])} to "
+                 f"{percent(forget[-1])} on what is to be forgotten, {percent(retain[-1])} kept", height=380)
+
+
+def layers(changes: dict[str, float]) -> None:
+    """How far each layer moved from the original."""
+    names = list(changes)
+    figure = go.Figure(go.Bar(
+        x=list(changes.values()), y=names, orientation="h", marker_color=COLOURS[UNLEARNED],
+        text=[f"{value:.0%}".replace("%", " %") for value in changes.values()],
+        textposition="outside", cliponaxis=False))
+    figure.update_xaxes(title="Change, as a share of the layer's size", tickformat=".0%",
+                        range=[0, 1.2 * max(max(changes.values()), 1e-9)])
+    figure.update_yaxes(autorange="reversed")
+    show(figure, "Change per layer: " + ", ".join(
+        f"{name} {value:.0%}" for name, value in changes.items()))
+
+
+def per_class(result: Result) -> None:
+    """Accuracy on unseen samples of each class, for every model there is."""
+    models = {ORIGINAL: result.measured_original.test.per_class,
+              UNLEARNED: result.measured_unlearned.test.per_class}
+    if result.measured_references:
+        models[RETRAINED] = result.measured_references[0].test.per_class
+    figure = go.Figure()
+    for name, values in models.items():
+        figure.add_bar(x=list(result.classes), y=values, name=name, marker_color=COLOURS[name],
+                       marker_pattern_shape=PATTERNS[name],
+                       hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>")
+    figure.update_layout(barmode="group", legend=LEGEND)
+    figure.update_xaxes(title="Digit", type="category")
+    figure.update_yaxes(title="Accuracy on unseen samples", **PERCENT)
+    show(figure, "Accuracy by class: " + "; ".join(
+        f"{name} " + ", ".join(f"{c} {percent(v)}" for c, v in
+                               zip(result.classes, values, strict=True))
+        for name, values in models.items()), height=360)
+
+
+def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) -> None:
+    """Where predictions go: rows are the true class, columns what the model says."""
+    shares = [[n / max(sum(row), 1) for n in row] for row in counts]
+    text = [[str(n) if n else "" for n in row] for row in counts]
+    figure = go.Figure(go.Heatmap(
+        z=shares, x=list(classes), y=list(classes), text=text, texttemplate="%{text}",
+        colorscale="Blues", zmin=0, zmax=1, showscale=False,
+        hovertemplate="a %{y} taken for %{x}: %{text} (%{z:.1%})<extra></extra>"))
+    figure.update_layout(title=model)
+    figure.update_xaxes(title="Taken for", type="category", side="bottom")
+    figure.update_yaxes(title="Really", type="category", autorange="reversed")
+    show(figure, f"{model}: prediction matrix, {sum(map(sum, counts))} samples", height=380,
+         key=f"matrix {model}")
+
+
+def destinations(result: Result, rows: dict[str, Sequence[int]]) -> None:
+    """Where the predictions on the forgotten samples go, for every model there is."""
+    figure = go.Figure()
+    for name, counts in rows.items():
+        total = max(sum(counts), 1)
+        figure.add_bar(x=list(result.classes), y=[n / total for n in counts], name=name,
+                       marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
+                       customdata=list(counts),
+                       hovertemplate="taken for %{x}: %{customdata} (%{y:.1%})<extra></extra>")
+    figure.update_layout(barmode="group", legend=LEGEND)
+    figure.update_xaxes(title="Taken for", type="category")
+    figure.update_yaxes(title="Share of the forget set", **PERCENT)
+    show(figure, "Where the forgotten samples' predictions go: " + "; ".join(
+        f"{name} mostly {result.classes[max(range(len(counts)), key=lambda i: counts[i])]}"
+        for name, counts in rows.items()), height=340)

@@ -1,0 +1,96 @@
+"""Three ways to show the model a digit: draw it, upload it, or pick one from the test set."""
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+from streamlit_drawable_canvas import st_canvas
+
+from forget.data import Dataset
+from forget.data.images import (
+    FORMATS,
+    MAX_BYTES,
+    digit_from_drawing,
+    digit_from_picture,
+    read_image,
+)
+from forget.errors import BadImage, EmptyDrawing
+from ui.frame import sentence
+from ui.session import Session
+
+DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
+SIDE = 260
+PEN = 18
+
+
+def digit_input(held: Session, dataset: Dataset) -> None:
+    """Draw the widgets and put the digit that they give, (28, 28) uint8 or None, in the session."""
+    way = st.segmented_control("How", (DRAW, UPLOAD, PICK), default=DRAW, key="digits.way",
+                               required=True, label_visibility="collapsed",
+                               persist_state="session", wrap=True)
+    read = {DRAW: _draw, UPLOAD: _upload, PICK: _pick}[way]
+    try:
+        held.digit = read(held, dataset)
+    except EmptyDrawing as empty:
+        held.digit = None
+        if way == UPLOAD:
+            st.warning(sentence(empty))
+    except BadImage as error:
+        held.digit = None
+        st.error(sentence(error), icon=":material/broken_image:")
+
+
+def _draw(held: Session, dataset: Dataset) -> np.ndarray:
+    key = f"digits.canvas.{held.canvas}"
+    if key not in st.session_state:
+        st.session_state["digits.canvas.initial"] = held.strokes
+    st.caption("Draw one digit here, large.")
+    canvas = st_canvas(
+        key=key, width=SIDE, height=SIDE, stroke_width=PEN, stroke_color="#000000",
+        background_color="#ffffff", drawing_mode="freedraw", return_image_data=True,
+        initial_drawing=st.session_state.get("digits.canvas.initial"))
+    if st.button("Clear", icon=":material/ink_eraser:", key="digits.clear"):
+        held.canvas += 1
+        held.strokes = held.digit = None
+        st.rerun(scope="fragment")
+    if canvas.image_data is None:
+        if held.strokes and held.digit is not None:
+            return held.digit
+        raise EmptyDrawing("nothing drawn yet")
+    held.strokes = canvas.json_data
+    return digit_from_drawing(canvas.image_data)
+
+
+def _upload(held: Session, dataset: Dataset) -> np.ndarray:
+    file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
+                            + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
+                            help="Dark on light or light on dark. It stays in this tab's memory.")
+    if file is None:
+        held.digit = None
+        return None
+    picture = read_image(file.getvalue())
+    st.image(_small(picture), caption="Your picture", alt="The uploaded picture")
+    return digit_from_picture(picture)
+
+
+def _pick(held: Session, dataset: Dataset) -> np.ndarray:
+    label = st.pills("Digit", dataset.classes, default=dataset.classes[3], required=True,
+                     key="digits.pick.class", persist_state="session")
+    rows = (dataset.test.y == dataset.classes.index(label)).nonzero().flatten()
+    number = st.number_input("Which one of the test set", 1, len(rows), 1, key="digits.pick.number",
+                             persist_state="session",
+                             help=f"The test set has {len(rows):,} of this digit.")
+    image = dataset.test.x[rows[number - 1], 0].cpu().numpy()
+    st.image(enlarged(image, 196), caption=f"A handwritten {label}",
+             alt=f"A handwritten {label} from the test set")
+    return image
+
+
+def enlarged(digit: np.ndarray, side: int) -> Image.Image:
+    """A digit with its pixels as squares, dark on light as people write."""
+    return Image.fromarray(255 - digit).resize((side, side), Image.Resampling.NEAREST)
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    shown = picture.copy()
+    shown.thumbnail((SIDE, SIDE))
+    return shown

@@ -1,0 +1,110 @@
+"""The frame of every page: configuration, navigation, loading, and errors in plain words.
+
+Imports nothing slow, so the first page stands while PyTorch still loads behind it.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+log = logging.getLogger(__name__)
+
+PAGES = Path(__file__).parent.parent / "pages"
+ICON = Path(__file__).parent / "icon.png"
+FRAMED = "framed"
+
+
+def navigate():
+    """Configure the page and build the navigation; returns the page to run."""
+    st.set_page_config(page_title="Forget", page_icon=str(ICON), layout="wide")
+    st.session_state[FRAMED] = True
+    return st.navigation([
+        st.Page(PAGES / "digits.py", title="Digits", icon=":material/draw:", default=True),
+        st.Page(PAGES / "models.py", title="Models and data", icon=":material/database:",
+                url_path="models"),
+    ], position="top")
+
+
+def page(title: str, body: Callable[[], None]) -> None:
+    """Show one page: its title at once, its body when the library has loaded.
+
+    On a cold server the first deep link runs the page's file alone, without app.py; naming the
+    pages once and running again brings the whole app.
+    """
+    if not st.session_state.get(FRAMED):
+        navigate()
+        st.session_state[FRAMED] = True
+        st.rerun()
+    st.title(title)
+    warm = warm_up()
+    if not warm.done.is_set():
+        _wait_for(warm)
+        return
+    with plain_errors():
+        if warm.error is not None:
+            raise warm.error
+        body()
+
+
+class WarmUp:
+    """Imports the library and runs one forward pass, in the background, once a server."""
+
+    def __init__(self):
+        self.done = threading.Event()
+        self.error: Exception | None = None
+        threading.Thread(target=self._load, name="warm-up", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            from forget.warm import warm
+
+            warm()
+        except Exception as error:  # noqa: BLE001 - shown on the page by its reader
+            self.error = error
+        finally:
+            self.done.set()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> WarmUp:
+    return WarmUp()
+
+
+@st.fragment(run_every=1)
+def _wait_for(warm: WarmUp) -> None:
+    if warm.done.is_set():
+        st.rerun()
+    st.info("Loading PyTorch. This takes some seconds when the server has just started.",
+            icon=":material/hourglass_top:")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Show an error as one sentence; an unforeseen one is logged with a number to find it by."""
+    from forget.errors import ForgetError
+
+    try:
+        yield
+    except ForgetError as error:
+        st.error(sentence(error), icon=":material/error:")
+    except Exception:  # noqa: BLE001 - the last resort of a page: logged, and said in words
+        st.error(unforeseen(), icon=":material/error:")
+
+
+def sentence(error: Exception) -> str:
+    """An error's message as it is shown: a capital first, a full stop last."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def unforeseen() -> str:
+    """Log the exception in hand and say how to find it."""
+    number = uuid.uuid4().hex[:8]
+    log.exception("unforeseen error %s", number)
+    return (f"Something went wrong that should not have (number {number}). The server's log has "
+            "the details under that number; reload the page to go on.")

@@ -1,0 +1,48 @@
+"""What a page shows of its job: the place in the queue, the work, its curve, and a way out."""
+
+import streamlit as st
+
+from ui import charts
+from ui.jobs import Job, State
+from ui.session import Session
+from ui.shared import job_queue
+
+
+@st.fragment(run_every=1)
+def watch_job(held: Session) -> None:
+    """Redraw the job's state every second; run the whole page again when it is over, or when its
+    first figures are there."""
+    job = held.job
+    if job is None or job.over or _has_news(held, job):
+        st.rerun()
+    with st.container(border=True):
+        st.markdown(f"**{job.title}**")
+        _state(job)
+        if job.curve:
+            charts.curve(job.curve, job.doing, key="live curve")
+        if st.button("Cancel", icon=":material/close:", key="cancel job"):
+            job.cancel()
+            st.rerun()
+
+
+def _has_news(held: Session, job: Job) -> bool:
+    """Whether the job has a partial result that the page does not show yet."""
+    return job.partial is not None and held.result is not job.partial
+
+
+def _state(job: Job) -> None:
+    ahead = job_queue().place(job)
+    if job.state is State.WAITING:
+        st.progress(0.0, f"Waiting: {ahead} {'job' if ahead == 1 else 'jobs'} of other tabs "
+                         "before this one")
+        return
+    share = min(job.done / job.total, 1.0) if job.total else 0.0
+    st.progress(share, f"{job.doing} · {_amount(job)}{job.seconds:.0f} s")
+
+
+def _amount(job: Job) -> str:
+    if not job.total:
+        return ""
+    if job.total > 1_000_000:
+        return f"{job.done / 1e6:.1f} of {job.total / 1e6:.1f} MB · "
+    return f"step {job.done:,} of {job.total:,} · "

@@ -1,0 +1,127 @@
+"""Work that outlives a page's run: one queue for the whole server, one job at a time.
+
+A session holds its own jobs and nobody else's. The worker never calls Streamlit; pages poll a
+job's fields. Knows nothing of pages, so it can be tested alone.
+"""
+
+import enum
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from forget.data.files import Progress
+from forget.errors import Cancelled, ForgetError
+from forget.run import Point, Result, Watch
+from forget.steps import Step
+from ui.frame import sentence, unforeseen
+
+
+class State(enum.Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(Watch):
+    """One piece of work with what a page shows of it.
+
+    ``doing``: what is happening now.  ``done``/``total``: progress of that, in steps or bytes.
+    ``curve``: the points of the present phase.  ``partial``: a result without its reference.
+    ``result``: what the work returned.  ``message``: why it failed, for a person.
+    """
+
+    def __init__(self, title: str, work: Callable[["Job"], Any]):
+        self.title = title
+        self.state = State.WAITING
+        self.doing = "Waiting"
+        self.done, self.total = 0, 0
+        self.curve: list[Point] = []
+        self.partial: Result | None = None
+        self.result: Any = None
+        self.message = ""
+        self.started: float | None = None
+        self.ended: float | None = None
+        self._work = work
+        self._cancel = threading.Event()
+
+    @property
+    def over(self) -> bool:
+        return self.state in (State.DONE, State.FAILED, State.CANCELLED)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the work began."""
+        if self.started is None:
+            return 0.0
+        return (self.ended or time.monotonic()) - self.started
+
+    def cancel(self) -> None:
+        """Ask the work to stop before its next step; a waiting job is over at once."""
+        self._cancel.set()
+        if self.state is State.WAITING:
+            self.state = State.CANCELLED
+
+    def run(self) -> None:
+        """Do the work; called once, by the worker."""
+        if self.state is State.CANCELLED:
+            return
+        self.state, self.started = State.RUNNING, time.monotonic()
+        try:
+            self.check()
+            self.result = self._work(self)
+            outcome = State.DONE
+        except Cancelled:
+            outcome = State.CANCELLED
+        except ForgetError as error:
+            self.message, outcome = sentence(error), State.FAILED
+        except Exception:  # noqa: BLE001 - one job's fault must not end the worker
+            self.message, outcome = unforeseen(), State.FAILED
+        self.ended = time.monotonic()
+        self.state = outcome
+
+    def phase(self, name: str) -> None:
+        self.doing, self.done, self.total = name, 0, 0
+        self.curve = []
+
+    def step(self, step: Step, seconds: float) -> None:
+        self.done, self.total = step.index, step.total
+
+    def point(self, point: Point) -> None:
+        self.curve = [*self.curve, point]
+
+    def bytes(self, progress: Progress) -> None:
+        """Progress of a download; stops it when the job is cancelled."""
+        self.check()
+        self.doing, self.done, self.total = progress.what, progress.done, progress.total
+
+    def unlearned(self, result: Result) -> None:
+        self.partial = result
+
+    def cancelled(self) -> bool:
+        return self._cancel.is_set()
+
+
+class JobQueue:
+    """Runs jobs one after the other in a thread of its own."""
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jobs")
+        self._jobs: list[Job] = []
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> Job:
+        with self._lock:
+            self._jobs = [*(other for other in self._jobs if not other.over), job]
+        self._pool.submit(job.run)
+        return job
+
+    def place(self, job: Job) -> int:
+        """How many jobs are before this one."""
+        with self._lock:
+            ahead = list(itertools.takewhile(lambda other: other is not job, self._jobs))
+        return sum(not other.over for other in ahead)

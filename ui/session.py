@@ -1,0 +1,67 @@
+"""What one session keeps for one page across runs and page switches: models, results, its job."""
+
+import dataclasses
+from typing import Any
+
+import streamlit as st
+
+from forget.run import Result, Start
+from ui.jobs import Job
+
+MAX_UNDO = 20
+
+
+@dataclasses.dataclass
+class Session:
+    """One page's work in one browser tab.
+
+    ``original``: the model chosen to start from.  ``results``: one a request, each on top of the
+    one before.  ``job``: the work under way, or None.  ``notice``: said once about the last job.
+    """
+
+    model_choice: str | None = None
+    original: Start | None = None
+    results: list[Result] = dataclasses.field(default_factory=list)
+    job: Job | None = None
+    notice: str = ""
+    digit: Any = None
+    strokes: Any = None
+    canvas: int = 0
+
+    @property
+    def result(self) -> Result | None:
+        return self.results[-1] if self.results else None
+
+    @property
+    def start(self) -> Start | None:
+        """Where the next request starts: the last unlearned model, or the original."""
+        return self.result.next_start() if self.result else self.original
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and not self.job.over
+
+    def keep(self, result: Result) -> None:
+        """Add a result, or replace the last one where it is the same run with more to show."""
+        if self.result is not None and self.result.unlearned is result.unlearned:
+            self.results.pop()
+        self.results = [*self.results, result][-MAX_UNDO:]
+
+    def undo(self) -> None:
+        self.results.pop()
+
+    def start_over(self) -> None:
+        self.results.clear()
+
+    def choose(self, choice: str) -> None:
+        """Another model to start from: everything that was made from the former one goes."""
+        if choice != self.model_choice:
+            if self.job is not None:
+                self.job.cancel()
+            self.model_choice, self.original, self.job, self.notice = choice, None, None, ""
+            self.results.clear()
+
+
+def session(page: str) -> Session:
+    """This tab's :class:`Session` for a page."""
+    return st.session_state.setdefault(f"{page}.session", Session())
