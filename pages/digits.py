@@ -17,6 +17,7 @@ def body() -> None:
         return
     from ui import shared
 
+    held.collect()
     dataset = shared.dataset("mnist")
     st.header("1 Show it a digit", divider="gray")
     _try(held, dataset)
@@ -166,20 +167,9 @@ def _forget(held, dataset) -> None:
 def _outcome(held) -> None:
     """The job while it runs, and the newest result as soon as it has figures."""
     from ui.job_progress import watch_job
-    from ui.jobs import State
     from ui.outcome import asked, outcome
 
-    job = held.job
-    if job is not None:
-        newest = job.result or job.partial
-        if newest is not None:
-            held.keep(newest)
-        if job.over:
-            held.notice = {State.FAILED: job.message,
-                           State.CANCELLED: "Cancelled. Nothing was changed by what was cancelled."
-                           }.get(job.state, "")
-            held.job = None
-            st.rerun()
+    if held.busy:
         watch_job(held)
     if held.notice:
         st.warning(held.notice, icon=":material/info:")

@@ -87,7 +87,8 @@ def path(points: Sequence[Point], stop: float | None) -> None:
     figure.update_yaxes(title="Accuracy on what is to be kept", tickformat=".1%",
                         range=[low - 0.2 * (1 - low) - 0.003, 1.002])
     show(figure, f"Path of {len(points) - 1} steps from {percent(forget[0])} to "
-                 f"{percent(forget[-1])} on what is to be forgotten, {percent(retain[-1])} kept", height=380)
+                 f"{percent(forget[-1])} on what is to be forgotten, {percent(retain[-1])} kept",
+         height=380)
 
 
 def layers(changes: dict[str, float]) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import streamlit as st
 
 from forget.run import Result, Start
-from ui.jobs import Job
+from ui.jobs import Job, State
 
 MAX_UNDO = 20
+CANCELLED = "Cancelled. Nothing was changed by what was cancelled."
 
 
 @dataclasses.dataclass
@@ -41,7 +42,21 @@ class Session:
     def busy(self) -> bool:
         return self.job is not None and not self.job.over
 
-    def keep(self, result: Result) -> None:
+    def collect(self) -> None:
+        """Take what the job has so far; when it is over, let go of it and note how it ended."""
+        job = self.job
+        if job is None:
+            return
+        over = job.over  # before the results: a job that ends meanwhile is looked at again
+        newest = job.result or job.partial
+        if newest is not None:
+            self._keep(newest)
+        if over:
+            self.notice = {State.FAILED: job.message, State.CANCELLED: CANCELLED}.get(
+                job.state, "")
+            self.job = None
+
+    def _keep(self, result: Result) -> None:
         """Add a result, or replace the last one where it is the same run with more to show."""
         if self.result is not None and self.result.unlearned is result.unlearned:
             self.results.pop()

@@ -1,0 +1,81 @@
+"""Every digit forgotten by gradient ascent and fine-tuning, beside two retrained models.
+
+    python bench/forget_digits.py [--seed N] [--digits 0123456789]
+
+First at the defaults; then gradient ascent with lr from a thirtieth to thirty times the default.
+Seconds are the method's own; the retrain is this program's fast one.
+"""
+
+import argparse
+import collections
+import dataclasses
+import statistics
+
+from forget.data import find_dataset
+from forget.learners.network import Network
+from forget.measure import Splits
+from forget.methods.finetune import FineTune
+from forget.methods.gradient_ascent import GradientAscent
+from forget.metrics.verdict import DAMAGED, MATCHES
+from forget.request import NOTHING, parse_request
+from forget.run import Result, run, start_from, unlearn
+
+LR_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10, 30)
+
+
+def line(digit: str, result: Result) -> str:
+    got, want = result.measured_unlearned.accuracies, result.reference_accuracies
+    return (f"{digit}  {result.method.name:16} {result.seconds['forget']:6.2f} s "
+            f"{result.speed_up:5.1f}x   forget {got['forget_accuracy']:7.2%}  "
+            f"test-forget {got['test_forget_accuracy']:7.2%}  "
+            f"test-retain {got['test_retain_accuracy']:7.2%} "
+            f"(retrained {want['test_retain_accuracy']:.2%})   {result.verdict.words}")
+
+
+def with_lr(base: Result, dataset, splits: Splits, lr: float) -> Result:
+    """The same request by gradient ascent with another lr, judged beside the same references."""
+    method = GradientAscent(lr=lr)
+    model, seconds, curve = unlearn(dataset, base.start, base.request, method, base.seed, splits)
+    return dataclasses.replace(
+        base, method=method, unlearned=model, measured_unlearned=splits.measure(model),
+        seconds=base.seconds | {"forget": seconds}, curves={"unlearned": curve, "reference": []})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--digits", default="0123456789")
+    options = parser.parse_args()
+    dataset = find_dataset("mnist").load()
+    start = start_from(Network(), dataset, options.seed)
+    results = collections.defaultdict(list)
+    verdicts = collections.defaultdict(collections.Counter)
+    for digit in options.digits:
+        request = parse_request(f"class:{digit}", dataset, options.seed)
+        splits = Splits(dataset, request, NOTHING)
+        for method in (GradientAscent(), FineTune()):
+            result = run(dataset, start, request, method, options.seed, references=2)
+            results[method.name].append(result)
+            print(line(digit, result), flush=True)
+        for factor in LR_FACTORS:
+            swept = with_lr(results["gradient_ascent"][-1], dataset, splits,
+                            GradientAscent().lr * factor)
+            verdicts[factor][swept.verdict.words] += 1
+    print()
+    for name, of_method in results.items():
+        counts = collections.Counter(result.verdict.words for result in of_method)
+        ratio = statistics.fmean(result.speed_up for result in of_method)
+        share = statistics.fmean(1 / result.speed_up for result in of_method)
+        print(f"{name}: {counts[MATCHES]} of {len(of_method)} match retraining on accuracy, "
+              f"{counts[DAMAGED]} damaged; {ratio:.1f}x faster than the retrain in the mean "
+              f"({share:.2f} of its time, slowest {min(r.speed_up for r in of_method):.1f}x)")
+    print("\ngradient_ascent, lr times   verdicts")
+    for factor, counts in verdicts.items():
+        shown = ", ".join(f"{count} {words}" for words, count in counts.most_common())
+        print(f"{factor:10.3f}                  {shown}")
+    damaged = sum(counts[DAMAGED] for counts in verdicts.values())
+    print(f"damaged over the whole range of lr: {damaged}")
+
+
+if __name__ == "__main__":
+    main()

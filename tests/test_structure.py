@@ -1,0 +1,136 @@
+"""Calls go one way: the imports of the library are read, and an arrow that goes back fails."""
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+ABOVE = ("forget.run", "forget.cli", "forget.export", "forget.adopt")
+"""What calls everything else and is called by nothing below."""
+
+FORBIDDEN = {
+    "forget": ("streamlit", "ui", "pages", "app"),
+    "forget.data": (
+        "forget.learners", "forget.methods", "forget.metrics", "forget.models", "forget.store",
+        *ABOVE,
+    ),
+    "forget.models": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
+                      "forget.store", *ABOVE),
+    "forget.learners": ("forget.methods", "forget.metrics", "forget.store", *ABOVE),
+    "forget.methods": (
+        "forget.data.files", "forget.data.images", "forget.data.mnist", "forget.data.npz",
+        "forget.metrics", "forget.store", "forget.measure", "forget.request", *ABOVE,
+    ),
+    "forget.metrics": ("forget.learners", "forget.methods", "forget.store", *ABOVE),
+    "forget.store": ("forget.methods", "forget.metrics", *ABOVE),
+    "forget.run": ("forget.cli", "forget.export"),
+    "ui": ("pages", "app"),
+}  # fmt: skip
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def imports_of(source: str, module: str, is_package: bool = False) -> set[str]:
+    """Every module that a file may import, at its top or deep in a function, by absolute name."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*parts, *([node.module] if node.module else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = ast.unparse(node.func)
+            if name.endswith(("import_module", "__import__")):
+                found.add(str(node.args[0].value))
+    return found
+
+
+def backward_imports(root: Path) -> list[str]:
+    """Each import below ``root`` that goes against the arrows, as 'module imports other'."""
+    wrong = []
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join(parts[:-1] if is_package else parts)
+        names = imports_of(path.read_text(), module, is_package)
+        for package, forbidden in FORBIDDEN.items():
+            if inside(module, package):
+                wrong += [f"{module} imports {name}" for name in sorted(names)
+                          for target in forbidden if inside(name, target)]  # fmt: skip
+    return wrong
+
+
+@pytest.fixture
+def copied(tmp_path) -> Path:
+    """A copy of the library's source, to plant imports in."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for package in ("forget", "ui"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
+    return tmp_path
+
+
+def test_no_import_goes_back(copied):
+    assert len(list((copied / "forget").rglob("*.py"))) > 20
+    assert backward_imports(copied) == []
+
+
+@pytest.mark.parametrize(("file", "line", "found"), [
+    ("forget/metrics/accuracy.py", "import forget.run", "forget.run"),
+    ("forget/metrics/distance.py", "from forget import store", "forget.store"),
+    ("forget/metrics/__init__.py", "from forget.learners import LEARNERS", "forget.learners"),
+    ("forget/metrics/verdict.py", "from ..methods.retrain import Retrain", "forget.methods"),
+    ("forget/methods/retrain.py", "from forget.data.mnist import Mnist", "forget.data.mnist"),
+    ("forget/methods/finetune.py", "from forget.data import files", "forget.data.files"),
+    ("forget/methods/__init__.py", "from ..metrics import accuracy", "forget.metrics"),
+    ("forget/methods/retrain.py", "def f():\n    from forget.run import learn", "forget.run"),
+    ("forget/learners/network.py", "from forget.methods import METHODS", "forget.methods"),
+    ("forget/learners/__init__.py", "from .. import store", "forget.store"),
+    ("forget/data/__init__.py", "from forget.models import build", "forget.models"),
+    ("forget/data/npz.py", "import forget.cli as c", "forget.cli"),
+    ("forget/models/mlp.py", "from forget.data import Samples", "forget.data"),
+    ("forget/models/__init__.py", "from ..run import learn", "forget.run"),
+    ("forget/cli.py", "import streamlit as st", "streamlit"),
+    ("forget/steps.py", "from ui.charts import curve", "ui.charts"),
+    ("forget/data/mnist.py", "import pages.digits", "pages.digits"),
+    ("forget/run.py", "import importlib\nimportlib.import_module('ui')", "ui"),
+    ("forget/brand_new.py", "import streamlit", "streamlit"),
+    ("ui/charts.py", "from pages import digits", "pages"),
+])  # fmt: skip
+def test_a_planted_import_that_goes_back_is_found(copied, file, line, found):
+    path = copied / file
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
+    module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    assert any(wrong.startswith(f"{module} imports {found}") for wrong in backward_imports(copied))
+
+
+@pytest.mark.parametrize(("file", "line"), [
+    ("forget/methods/retrain.py", "from forget.data import Samples"),
+    ("forget/metrics/accuracy.py", "from forget.models import logits_of"),
+    ("forget/run.py", "from forget.methods import METHODS"),
+    ("forget/cli.py", "import uinteger, pages_of_text, application"),
+    ("ui/charts.py", "import streamlit as st\nfrom forget.run import run"),
+])  # fmt: skip
+def test_an_import_along_the_arrows_is_fine(copied, file, line):
+    path = copied / file
+    path.write_text(path.read_text() + f"\n{line}\n")
+    assert backward_imports(copied) == []
+
+
+def test_the_library_can_be_imported_without_a_page_library():
+    """Importing every module by name in its own process would cost seconds: the sources tell."""
+    names = set()
+    for path in (ROOT / "forget").rglob("*.py"):
+        names |= {name.split(".")[0] for name in imports_of(path.read_text(), "forget.x")}
+    assert "torch" in names
+    assert names.isdisjoint({"streamlit", "plotly", "ui", "pages", "app"})
