@@ -45,7 +45,8 @@ $(VENV)/.fetched: $(VENV)/.installed
 	@touch $@
 
 bench: setup-dev
-	@$(BIN)/python bench/run_all.py
+	@for name in train_speed forget_digits page_speed; do \
+		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
 	rm -rf $(VENV)

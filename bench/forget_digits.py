@@ -1,6 +1,6 @@
 """Every digit forgotten by gradient ascent and fine-tuning, beside two retrained models.
 
-    python bench/forget_digits.py [--seed N] [--digits 0123456789]
+    python -m bench.forget_digits [--seed N] [--digits 0123456789]
 
 First at the defaults; then gradient ascent with lr from a thirtieth to thirty times the default.
 Seconds are the method's own; the retrain is this program's fast one.

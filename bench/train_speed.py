@@ -1,6 +1,6 @@
 """Training to 99.0 % on MNIST: this program's learner against the usual recipe, in one run.
 
-    python bench/train_speed.py [--seeds N] [--max-epochs N]
+    python -m bench.train_speed [--seeds N] [--max-epochs N]
 
 The usual recipe is PyTorch's own MNIST example (two 3x3 convolutions of 32 and 64, max-pooling,
 dropout, a dense layer of 128, Adadelta with lr 1 falling by 0.7 an epoch, batches of 64 through a

@@ -150,7 +150,8 @@ def _forget(held, dataset) -> None:
     again = " on top" if held.results else ""
     if held.results:
         st.caption("This model was asked before: "
-                   + ", then ".join(request.spec for request in start.forgotten.requests)
+                   + ", then ".join(asked(request, dataset.classes)
+                                    for request in start.forgotten.requests)
                    + ". A new request comes on top of that.")
     if st.button(f"Forget{again}", type="primary", icon=":material/backspace:",
                  disabled=held.busy or spec is None, key="digits.forget"):

@@ -22,7 +22,7 @@ from forget.metrics.accuracy import Predictions
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["--set", "learner.epochs=1", "--set", "learner.min_steps=60", "--set", "learner.shift=0"]
+QUICK = ["--set", "learner.epochs=1", "--set", "learner.min_steps=40", "--set", "learner.shift=0"]
 VERDICTS = {MATCHES, UNDER, OVER, DAMAGED}
 
 
@@ -206,7 +206,7 @@ def test_params_hold_the_knobs_of_the_method_and_of_its_learner(ran):
     params = ran[1]["class:2"][0]["params"]
     expected = METHODS["gradient_ascent"]().settings() | {
         f"learner.{name}": value
-        for name, value in LEARNERS["network"](epochs=1, min_steps=60, shift=0).settings().items()}
+        for name, value in LEARNERS["network"](epochs=1, min_steps=40, shift=0).settings().items()}
     assert params == expected
 
 

@@ -144,8 +144,9 @@ def test_noise_around_a_digit_is_left_out():
     looks_like_the_seven(digit_from_picture(Image.fromarray(picture)))
 
 
-def test_a_16_bit_png_gives_the_same_digit():
-    wide = np.asarray(seven()).astype(np.uint16) * 257
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (100, 200), (200, 100)])
+def test_a_16_bit_png_gives_the_same_digit(ink, paper):
+    wide = np.asarray(seven(ink=ink, paper=paper)).astype(np.uint16) * 257
     data = encoded(Image.fromarray(wide))
     assert Image.open(io.BytesIO(data)).mode.startswith("I")
     looks_like_the_seven(digit_of(data), 0.05)

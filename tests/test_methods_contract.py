@@ -33,7 +33,7 @@ from forget.store import Stored, frozen, weights_hash
 TINY = tiny_dataset()
 
 # Glyphs of neighbouring classes are two pixels apart, so shifted copies of them would be ambiguous.
-LEARNER_SETTINGS = {"epochs": 1, "min_steps": 60, "shift": 0}
+LEARNER_SETTINGS = {"epochs": 1, "min_steps": 40, "shift": 0}
 # Fine-tuning has two batches an epoch here.
 METHOD_SETTINGS = {"epochs": 10}
 

@@ -21,9 +21,9 @@ PERCENT = {"tickformat": ".0%", "range": [-0.02, 1.04]}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 
 
-def show(figure: go.Figure, alt: str, height: int = 320, **where) -> None:
-    """Draw a figure with its text alternative, without the toolbar."""
-    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 36, "b": 8})
+def show(figure: go.Figure, alt: str, height: int = 320, top: int = 36, **where) -> None:
+    """Draw a figure with its text alternative, without the toolbar; ``top`` is its margin there."""
+    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": top, "b": 8})
     st.plotly_chart(figure, alt=alt, config={"displayModeBar": False, "scrollZoom": False}, **where)
 
 
@@ -45,8 +45,8 @@ def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> Non
     figure.update_xaxes(range=[0, 1.25], visible=False, fixedrange=True)
     figure.update_yaxes(type="category", autorange="reversed", fixedrange=True)
     best = max(range(len(p)), key=lambda index: p[index])
-    show(figure, f"{model}: most likely {classes[best]} with {percent(p[best])}", height=290,
-         key=f"probabilities {model}")
+    show(figure, f"{model}: most likely {classes[best]} with {percent(p[best])}", height=262,
+         top=8, key=f"probabilities {model}")
 
 
 def curve(points: Sequence[Point], title: str, key: str) -> None:

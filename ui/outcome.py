@@ -14,10 +14,10 @@ from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
 
 ROWS = {
-    "forget_accuracy": "To forget, training samples",
-    "retain_accuracy": "To keep, training samples",
-    "test_forget_accuracy": "To forget, unseen samples",
-    "test_retain_accuracy": "To keep, unseen samples",
+    "forget_accuracy": "To forget, trained on",
+    "retain_accuracy": "To keep, trained on",
+    "test_forget_accuracy": "To forget, unseen",
+    "test_retain_accuracy": "To keep, unseen",
 }
 
 SHOWN = {
@@ -88,13 +88,15 @@ def _accuracies(result: Result) -> None:
             UNLEARNED: percent(after[split]),
             RETRAINED: percent(reference[split])
             + (f" ± {100 * spread[split]:.1f}" if spread[split] is not None else ""),
-            "Unlearned − retrained": "–" if gap is None else f"{gap:+.1f} points",
+            "Gap": "–" if gap is None else f"{gap:+.1f}",
         })
     st.table(rows, hide_index=True, border="horizontal",
              alt="Accuracies of the original, unlearned and retrained model on each split")
     count = len(result.measured_references)
-    if count > 1:
-        st.caption(f"Retrained: mean of {count} models ± their standard deviation.")
+    spread_note = (f" Retrained: mean of {count} models ± their standard deviation." if count > 1
+                   else "")
+    st.caption("Trained on: samples that the original model learnt from. Unseen: the test set. "
+               f"Gap: unlearned minus retrained, in percentage points.{spread_note}")
     if result.request.class_index is None:
         st.caption("A request for single samples has no unseen part. Retraining, too, gets most "
                    "of them right: they look like the rest.")

@@ -41,6 +41,8 @@ class FineTune(Method):
     last_layers: int = knob(2, "How many layers to train, counted from the output; the others "
                             "stay as they are", low=1, high=50)
     reinitialise: str = knob("yes", "Draw those layers anew first", choices=("yes", "no"))
+    min_steps: int = knob(200, "Train at least this many steps, however few the samples",
+                          low=1, high=100_000)
     batch_size: int = knob(128, "Samples a step", low=8, high=4096)
 
     def steps(self, model, task) -> Iterator[Step]:
@@ -53,14 +55,17 @@ class FineTune(Method):
         for parameter in parameters:
             parameter.requires_grad_(True)
         data = task.retain
-        total = self.epochs * math.ceil(len(data) / self.batch_size)
+        per_epoch = math.ceil(len(data) / self.batch_size)
+        epochs = max(self.epochs, math.ceil(self.min_steps / per_epoch))
+        total = epochs * per_epoch
         optimizer = adamw(parameters, self.lr)
         fall = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total)
         model.train()
         for index, rows in enumerate(
-            batches(len(data), self.batch_size, self.epochs, task.generator), 1
+            batches(len(data), self.batch_size, epochs, task.generator), 1
         ):
-            loss = F.cross_entropy(model(shifted(data.x[rows], 1, task.generator)), data.y[rows])
+            loss = F.cross_entropy(model(shifted(data.x[rows], task.learner.shift, task.generator)),
+                                   data.y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -59,7 +59,7 @@ class GradientAscent(Method):
     retain_weight: float = knob(1.0, "Weight alpha of the loss on samples to keep; 0 is plain "
                                 "ascent", low=0.0, high=100.0)
     floor: float = knob(0.5, "Stop when held-out accuracy on the rest falls by more than this many "
-                        "percentage points", low=0.0, high=100.0)
+                        "percentage points, or by more than one sample", low=0.0, high=100.0)
 
     def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:
         rule = StopRule(model, task, self.floor / 100)
@@ -97,7 +97,8 @@ class StopRule:
         self.rest = _probe(task.held_out.take(~gone), HELD_OUT_PROBE, task.generator)
         before_loss, before_accuracy = _loss_and_accuracy(model, self.rest)
         self.held_out_loss = before_loss
-        self.lowest_accuracy = before_accuracy - floor
+        # One sample of a small held-out part is no evidence: it may flip.
+        self.lowest_accuracy = before_accuracy - max(floor, 1.01 / len(self.rest))
 
     def measure(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy on D_f and accuracy on the held-out rest."""
