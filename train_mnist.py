@@ -9,10 +9,10 @@ import sys
 from forget import store
 from forget.cli import main
 from forget.data import find_dataset
+from forget.learn import home_of, start_from
 from forget.learners.network import Network
 from forget.paths import downloads
 from forget.request import NOTHING
-from forget.run import home_of, start_from
 
 SEED = 0
 COMMAND = "python train_mnist.py --ship"

@@ -12,13 +12,15 @@ import dataclasses
 import statistics
 
 from forget.data import find_dataset
+from forget.learn import start_from
 from forget.learners.network import Network
 from forget.measure import Splits
 from forget.methods.finetune import FineTune
 from forget.methods.gradient_ascent import GradientAscent
 from forget.metrics.verdict import DAMAGED, MATCHES
 from forget.request import NOTHING, parse_request
-from forget.run import Result, run, start_from, unlearn
+from forget.result import Result
+from forget.run import run, unlearn
 
 LR_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10, 30)
 

@@ -9,7 +9,7 @@ from forget.data import Dataset
 from forget.errors import BadInput
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
-from forget.run import Start
+from forget.result import Start
 from forget.store import Stored
 
 SCALINGS = {

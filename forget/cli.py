@@ -21,10 +21,12 @@ from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError
 from forget.export import save_outcome, summary, write_json
 from forget.knobs import Knobs
+from forget.learn import start_from
 from forget.learners import LEARNERS
 from forget.methods import METHODS
 from forget.request import FORMS, parse_request
-from forget.run import Watch, run, start_from
+from forget.run import run
+from forget.watch import Watch
 
 MAX_SEED = 2**63 - 1
 

@@ -9,7 +9,7 @@ from forget import store
 from forget.data.files import write_atomically
 from forget.errors import BadInput
 from forget.measure import SPLITS
-from forget.run import Result
+from forget.result import Result
 from forget.store import Stored
 
 SPLIT_NAMES = {

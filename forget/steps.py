@@ -27,6 +27,16 @@ class Step:
     measured: Mapping[str, float]
 
 
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One point of a run's curve: a step, the seconds worked until then, accuracies in 0..1."""
+
+    step: Step
+    seconds: float
+    forget_accuracy: float
+    retain_accuracy: float
+
+
 class Stopwatch:
     """Wall seconds spent inside ``with`` blocks."""
 

@@ -1,6 +1,7 @@
 """``python -m forget``: the contract that other people's scripts rest on."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from conftest import glyphs
 
 from forget import cli, store
 from forget.data import DATASETS, find_dataset
-from forget.export import csv_text
+from forget.export import csv_text, json_text
 from forget.learners import LEARNERS
 from forget.measure import SPLITS
 from forget.methods import METHODS
@@ -271,6 +272,18 @@ def test_another_seed_gives_another_result(home, data, tmp_path):
     assert distances[0] != distances[1]
 
 
+def test_every_seed_has_an_original_and_a_reference_of_its_own(home, data, tmp_path):
+    hashes = set()
+    for seed in (1, 2):
+        assert run(data, "--seed", seed, "--references", 2, "--out", tmp_path / str(seed),
+                   method="retrain") == 0  # fmt: skip
+        hashes.add(store.weights_hash(store.load(tmp_path / str(seed) / "model.safetensors").model))
+    stored = list((home / "trained").iterdir())
+    assert len(stored) == 6
+    hashes |= {store.weights_hash(store.load(path).model) for path in stored}
+    assert len(hashes) == 8
+
+
 def test_a_second_run_takes_the_stored_original_with_its_time(home, data, tmp_path, monkeypatch):
     assert run(data, "--json", tmp_path / "1.json") == 0
     before = sorted(path.name for path in (home / "trained").iterdir())
@@ -366,6 +379,16 @@ def test_the_csv_says_what_the_json_says(home, data, tmp_path, monkeypatch):
                            strict=True):  # fmt: skip
         assert float(told["unlearned", "test_accuracy", name]) == value
     assert float(told["run", "seconds_forget", ""]) == shown["seconds"]["forget"]
+
+
+def test_a_result_that_is_not_finite_is_never_written_as_json(home, data, monkeypatch):
+    kept = []
+    monkeypatch.setattr(cli, "summary", lambda result: kept.append(result) or "")
+    assert run(data, "--set", "max_steps=1") == 0
+    assert json.loads(json_text(kept[0]))["seconds"] == kept[0].seconds
+    seconds = kept[0].seconds | {"forget": float("nan")}
+    with pytest.raises(ValueError, match="JSON"):
+        json_text(dataclasses.replace(kept[0], seconds=seconds))
 
 
 # Bad input: status 2 and one line.

@@ -26,9 +26,11 @@ from forget.methods import METHODS, Method
 from forget.methods import gradient_ascent as ascent
 from forget.metrics.accuracy import Predictions
 from forget.request import Forgotten, parse_request
-from forget.run import Start, Watch, unlearn
+from forget.result import Start
+from forget.run import unlearn
 from forget.steps import Step, drive
 from forget.store import Stored, frozen, weights_hash
+from forget.watch import Watch
 
 TINY = tiny_dataset()
 
@@ -404,7 +406,7 @@ def test_fine_tuning_draws_layers_anew_only_where_it_is_asked_to():
     original = start_of("network").model
     distance = {}
     for reinitialise in ("yes", "no"):
-        model = forget(method_of("finetune", reinitialise=reinitialise, lr=1e-6, epochs=1))
+        model = forget(method_of("finetune", reinitialise=reinitialise, lr=1e-6, min_steps=1))
         distance[reinitialise] = (model.fc2.weight - original.fc2.weight).norm().item()
     assert distance["no"] < 1e-3
     assert distance["yes"] > 0.5
@@ -412,7 +414,13 @@ def test_fine_tuning_draws_layers_anew_only_where_it_is_asked_to():
 
 def test_fine_tuning_takes_as_many_steps_as_its_epochs_have_batches():
     watch = Recorder()
-    forget(method_of("finetune", epochs=3, batch_size=50), watch=watch)
+    forget(method_of("finetune", epochs=3, batch_size=50, min_steps=1), watch=watch)
+    assert len(watch.steps) == 3 * math.ceil(180 / 50)
+
+
+def test_fine_tuning_few_samples_takes_whole_epochs_until_its_least_number_of_steps():
+    watch = Recorder()
+    forget(method_of("finetune", epochs=1, batch_size=50, min_steps=9), watch=watch)
     assert len(watch.steps) == 3 * math.ceil(180 / 50)
 
 

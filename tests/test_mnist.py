@@ -18,11 +18,11 @@ from forget import store
 from forget.data import find_dataset, mnist
 from forget.data.mnist import MNIST_FILES, Mnist, idx_bytes, read_idx, unpack_pickled
 from forget.errors import DamagedFile
+from forget.learn import home_of
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
 from forget.paths import downloads
 from forget.request import Forgotten
-from forget.run import home_of
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",

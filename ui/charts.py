@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from forget.run import Point, Result
+from forget.result import Result
+from forget.steps import Point
 
 ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from forget.data.files import Progress
 from forget.errors import Cancelled, ForgetError
-from forget.run import Point, Result, Watch
-from forget.steps import Step
+from forget.result import Result
+from forget.steps import Point, Step
+from forget.watch import Watch
 from ui.frame import sentence, unforeseen
 
 

@@ -5,9 +5,10 @@ import dataclasses
 from forget import store
 from forget.adopt import adopt
 from forget.data import Dataset, find_dataset
+from forget.learn import home_of, start_from
 from forget.learners.network import Network
 from forget.request import NOTHING
-from forget.run import Start, home_of, start_from
+from forget.result import Start
 from ui import shared
 from ui.jobs import Job
 

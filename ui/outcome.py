@@ -9,7 +9,7 @@ from forget.measure import SPLITS
 from forget.methods.gradient_ascent import CLASS_ACCURACY
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
 from forget.request import Request
-from forget.run import Result
+from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
 

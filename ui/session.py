@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from forget.run import Result, Start
+from forget.result import Result, Start
 from ui.jobs import Job, State
 
 MAX_UNDO = 20

@@ -1,0 +1,174 @@
+"""Where a request starts, and everything that came of it."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from forget.device import THREADS, versions
+from forget.learners import Learner
+from forget.measure import SPLITS, Measured
+from forget.methods import Method
+from forget.metrics.accuracy import Predictions
+from forget.metrics.distance import agreement, jensen_shannon, kl
+from forget.metrics.verdict import Verdict, judge
+from forget.request import NOTHING, Forgotten, Request
+from forget.steps import Point
+from forget.store import Stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The model that a request starts from, its learner, and what it was asked to forget so far."""
+
+    stored: Stored
+    learner: Learner
+    forgotten: Forgotten = NOTHING
+
+    @property
+    def model(self) -> nn.Module:
+        return self.stored.model
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Everything about one request. ``references`` is empty until one is trained.
+
+    ``curves``: by "unlearned" and "reference", the points measured on the way.
+    ``layers``: how far each layer moved, by name, for the unlearned model.
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    request: Request
+    method: Method
+    seed: int
+    device: str
+    start: Start
+    unlearned: nn.Module
+    references: tuple[nn.Module, ...]
+    measured_original: Measured
+    measured_unlearned: Measured
+    measured_references: tuple[Measured, ...]
+    seconds: dict[str, float | None]
+    curves: dict[str, list[Point]]
+    layers: dict[str, float]
+
+    @property
+    def reference_accuracies(self) -> dict[str, float | None]:
+        """Mean over the retrained models."""
+        return {split: _over(self.measured_references, split, statistics.fmean)
+                for split in SPLITS}
+
+    @property
+    def spread(self) -> dict[str, float | None]:
+        """Sample standard deviation over the retrained models, None with fewer than two."""
+        several = self.measured_references if len(self.measured_references) > 1 else ()
+        return {split: _over(several, split, statistics.stdev) for split in SPLITS}
+
+    @property
+    def speed_up(self) -> float | None:
+        """Seconds of retraining over seconds of forgetting."""
+        retrain = self.seconds["retrain"]
+        return retrain / self.seconds["forget"] if retrain is not None else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        if not self.measured_references:
+            return None
+        size = None if self.request.class_index is not None else len(self.request)
+        return judge(self.measured_unlearned.accuracies, self.reference_accuracies, self.spread,
+                     size)
+
+    @property
+    def distance(self) -> dict[str, float | None]:
+        """Unlearned against retrained outputs, the mean over the retrained models."""
+        mine = self.measured_unlearned
+
+        def mean(measure: Callable[[Predictions, Predictions], float | None], part: str):
+            values = [measure(getattr(other, part), getattr(mine, part))
+                      for other in self.measured_references]
+            return statistics.fmean(values) if values else None
+
+        return {
+            "kl_forget": mean(kl, "forget"),
+            "agreement_forget": mean(agreement, "forget"),
+            "agreement_test": mean(agreement, "test"),
+            "kl_test": mean(kl, "test"),
+            "jensen_shannon_test": mean(jensen_shannon, "test"),
+        }
+
+    def next_start(self) -> Start:
+        """The unlearned model, as the start of a further request."""
+        return Start(Stored(self.unlearned, self.record()), self.start.learner,
+                     self.start.forgotten + self.request)
+
+    def record(self) -> dict[str, Any]:
+        """What the unlearned model's file says of itself."""
+        return model_record(self.dataset, self.start.learner, self.seed, self.unlearned,
+                       tuple(self.start.stored.record["input_shape"])) | {
+            "method": self.method.name,
+            "params": self.method.settings(),
+            "forgotten": [r.spec for r in (*self.start.forgotten.requests, self.request)],
+            "seconds": self.seconds["forget"],
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The command line's result (its contract is in the README)."""
+        verdict = self.verdict
+        return {
+            "dataset": self.dataset,
+            "forget": {"spec": self.request.spec, "train_samples": len(self.request)},
+            "forgotten_before": [r.spec for r in self.start.forgotten.requests],
+            "method": self.method.name,
+            "learner": self.start.learner.name,
+            "params": self.method.settings()
+            | {f"learner.{k}": v for k, v in self.start.learner.settings().items()},
+            "seed": self.seed,
+            "device": self.device,
+            "threads": THREADS,
+            "seconds": self.seconds,
+            "metrics": {
+                "original": self.measured_original.accuracies,
+                "unlearned": self.measured_unlearned.accuracies,
+                "retrained": self.reference_accuracies,
+            },
+            "per_class": {
+                "classes": list(self.classes),
+                "original": self.measured_original.test.per_class,
+                "unlearned": self.measured_unlearned.test.per_class,
+                "retrained": [m.test.per_class for m in self.measured_references],
+            },
+            "references": len(self.measured_references),
+            "retrained_spread": self.spread,
+            "distance_to_retrained": self.distance,
+            "speed_up": self.speed_up,
+            "certificate": None,
+            "verdict": verdict.words if verdict else None,
+            "verdict_reason": verdict.reason if verdict else None,
+            "versions": versions(),
+        }
+
+
+
+def model_record(
+    dataset: str, learner: Learner, seed: int, model: nn.Module, input_shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What every model's file says of it."""
+    return {
+        "dataset": dataset,
+        "learner": learner.name,
+        "settings": learner.settings(),
+        "seed": seed,
+        "input_shape": list(input_shape),
+        "n_classes": model.n_classes,
+        "threads": THREADS,
+        "versions": versions(),
+    }
+
+
+def _over(measured: tuple[Measured, ...], split: str, summary) -> float | None:
+    values = [m.accuracies[split] for m in measured if m.accuracies[split] is not None]
+    return summary(values) if values else None
