@@ -19,4 +19,4 @@ def change_per_layer(before: nn.Module, after: nn.Module) -> dict[str, float]:
 
 @torch.no_grad()
 def _flat(layer: nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.flatten().double().cpu() for parameter in layer.parameters()])
+    return torch.cat([parameter.flatten().cpu().double() for parameter in layer.parameters()])

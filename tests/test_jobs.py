@@ -1,0 +1,115 @@
+"""The queue of jobs: one at a time, cancelled at once, and no fault of one ends the others."""
+
+import threading
+
+import pytest
+
+from forget.errors import BadInput
+from forget.steps import Step, drive
+from ui.jobs import Job, JobQueue, State
+
+PATIENCE = 10
+
+
+@pytest.fixture
+def queue():
+    return JobQueue()
+
+
+def wait_for(job: Job) -> Job:
+    """Until the job is over; a job that never ends fails the test."""
+    done = threading.Event()
+
+    def look():
+        while not job.over:
+            if done.wait(0.005):
+                return
+        done.set()
+
+    threading.Thread(target=look, daemon=True).start()
+    assert done.wait(PATIENCE)
+    return job
+
+
+def test_a_job_gives_its_result(queue):
+    job = wait_for(queue.submit(Job("add", lambda job: 1 + 1)))
+    assert (job.state, job.result) == (State.DONE, 2)
+
+
+def test_jobs_run_in_turn_and_know_their_place(queue):
+    gate, order = threading.Event(), []
+
+    def work(name):
+        def run(job):
+            gate.wait(PATIENCE)
+            order.append(name)
+        return run
+
+    jobs = [queue.submit(Job(name, work(name))) for name in "abc"]
+    assert [queue.place(job) for job in jobs] == [0, 1, 2]
+    gate.set()
+    for job in jobs:
+        wait_for(job)
+    assert order == ["a", "b", "c"]
+
+
+def test_a_waiting_job_that_is_cancelled_never_runs(queue):
+    gate, ran = threading.Event(), []
+    first = queue.submit(Job("first", lambda job: gate.wait(PATIENCE)))
+    second = queue.submit(Job("second", lambda job: ran.append(1)))
+    second.cancel()
+    assert second.state is State.CANCELLED
+    gate.set()
+    wait_for(first)
+    wait_for(queue.submit(Job("third", lambda job: None)))
+    assert not ran
+
+
+def test_a_running_job_stops_before_its_next_step(queue):
+    started = threading.Event()
+
+    def steps(job):
+        index = 0
+        while True:
+            index += 1
+            yield Step(index, 10**9, "for ever", {})
+            started.set()
+
+    job = queue.submit(Job("endless", lambda job: drive(steps(job), job.step, job.cancelled)))
+    assert started.wait(PATIENCE)
+    job.cancel()
+    assert wait_for(job).state is State.CANCELLED
+
+
+def test_an_expected_fault_is_its_sentence(queue):
+    def work(job):
+        raise BadInput("that is wrong; do this")
+
+    job = wait_for(queue.submit(Job("bad", work)))
+    assert (job.state, job.message) == (State.FAILED, "That is wrong; do this.")
+
+
+def test_an_unforeseen_fault_is_a_sentence_without_its_text_and_the_queue_goes_on(queue):
+    def work(job):
+        raise ZeroDivisionError("secret detail")
+
+    job = wait_for(queue.submit(Job("broken", work)))
+    assert job.state is State.FAILED
+    assert "secret" not in job.message
+    assert wait_for(queue.submit(Job("next", lambda job: 3))).result == 3
+
+
+def test_a_cancelled_download_stops_at_its_next_byte(queue):
+    from forget.data.files import Progress
+
+    started = threading.Event()
+
+    def work(job):
+        while True:
+            started.set()
+            job.bytes(Progress("Downloading", 1, 2))
+
+    job = queue.submit(Job("download", work))
+    assert started.wait(PATIENCE)
+    job.cancel()
+    assert wait_for(job).state is State.CANCELLED
