@@ -138,7 +138,7 @@ def _datasets(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    links = [options.folder] if options.folder else []
+    links = [] if options.folder is None else [options.folder]
     names = list(options.names)
     if "weights" in names:
         names.remove("weights")

@@ -15,6 +15,7 @@ from forget.data.files import (
     STALL_SECONDS,
     OnProgress,
     Progress,
+    locked,
     scratch,
     silent,
 )
@@ -45,7 +46,7 @@ def fetch_drive(url: str, progress: OnProgress = silent) -> Fetched:
         raise BadInput(f"'{url}' is not a Google Drive link; it starts with "
                        "https://drive.google.com/")
     taken, refused = [], {}
-    with scratch("drive") as folder:
+    with locked("drive"), scratch("drive") as folder:
         for path in _download(url, folder, progress):
             home = downloads() / path.name
             try:

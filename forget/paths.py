@@ -3,10 +3,16 @@
 import os
 from pathlib import Path
 
+from forget.errors import BadInput
+
 
 def downloads() -> Path:
     """The folder of shipped, downloaded and trained files; made on first use."""
     shipped = Path(__file__).parent.parent / "forget_downloads"
     folder = Path(os.environ.get("FORGET_HOME") or shipped)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be made ({error.strerror}); set FORGET_HOME to "
+                       "one that can, or unset it") from error
     return folder

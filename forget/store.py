@@ -1,7 +1,7 @@
 """Models on disk: one safetensors file each, with the record of how it was made in its header.
 
-A file is written whole or not at all, carries the sha256 of its own weights, and is checked when
-it is read. Nothing is ever unpickled freely.
+A file is written whole or not at all, carries a seal (a sha256) over its weights and its
+record, and is checked when it is read. Nothing is ever unpickled freely.
 """
 
 import dataclasses
@@ -46,22 +46,21 @@ def key_of(**what: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def weights_hash(model: nn.Module) -> str:
-    """sha256 over the names, shapes and bytes of all weights."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        value = value.detach().cpu().contiguous()
+def seal(record: str, tensors: dict[str, Tensor]) -> str:
+    """sha256 over the record's text and the names, shapes and bytes of all tensors."""
+    digest = hashlib.sha256(record.encode())
+    for name, value in sorted(tensors.items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.numpy().tobytes())
+        digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def to_bytes(stored: Stored) -> bytes:
-    """A safetensors file: the weights, and the record with their hash as its header."""
-    record = stored.record | {"weights_sha256": weights_hash(stored.model)}
+    """A safetensors file: the weights, and in its header the record and a seal over both."""
+    record = json.dumps(stored.record)
     tensors = {name: value.detach().cpu().contiguous()
                for name, value in stored.model.state_dict().items()}
-    return safetensors.torch.save(tensors, metadata={"forget": json.dumps(record)})
+    return safetensors.torch.save(tensors, {"forget": record, "seal": seal(record, tensors)})
 
 
 def save(stored: Stored, path: Path) -> None:
@@ -74,16 +73,17 @@ def load(path: Path) -> Stored:
     _check_manifest(path)
     try:
         with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})["forget"])
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if header["seal"] != seal(header["forget"], tensors):
+            raise damaged
+        record = json.loads(header["forget"])
         learner = LEARNERS[record["learner"]](**record["settings"])
         model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
         model.load_state_dict(tensors, strict=True)
     except (SafetensorError, BadInput, OSError, KeyError, ValueError, TypeError,
             RuntimeError) as error:
         raise damaged from error
-    if weights_hash(model) != record["weights_sha256"]:
-        raise damaged
     return Stored(frozen(model), record)
 
 

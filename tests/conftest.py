@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from forget import store
 from forget.data import Dataset, Samples
 from forget.device import use_fixed_threads
 
@@ -52,3 +53,9 @@ def tiny_dataset(seed: int = 0, n_classes: int = 4) -> Dataset:
 @pytest.fixture(scope="session")
 def tiny() -> Dataset:
     return tiny_dataset()
+
+
+def weights_hash(model) -> str:
+    """A hash by which two models with the same weights are known."""
+    tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return store.seal("", tensors)

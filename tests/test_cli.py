@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import glyphs
+from conftest import glyphs, weights_hash
 
 from forget import cli, store
 from forget.data import DATASETS, find_dataset
@@ -277,10 +277,10 @@ def test_every_seed_has_an_original_and_a_reference_of_its_own(home, data, tmp_p
     for seed in (1, 2):
         assert run(data, "--seed", seed, "--references", 2, "--out", tmp_path / str(seed),
                    method="retrain") == 0  # fmt: skip
-        hashes.add(store.weights_hash(store.load(tmp_path / str(seed) / "model.safetensors").model))
+        hashes.add(weights_hash(store.load(tmp_path / str(seed) / "model.safetensors").model))
     stored = list((home / "trained").iterdir())
     assert len(stored) == 6
-    hashes |= {store.weights_hash(store.load(path).model) for path in stored}
+    hashes |= {weights_hash(store.load(path).model) for path in stored}
     assert len(hashes) == 8
 
 

@@ -2,10 +2,13 @@
 
 import base64
 import io
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import copy_home
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
@@ -17,8 +20,13 @@ APP = ROOT / "app.py"
 
 
 @pytest.fixture
-def app() -> AppTest:
+def warm():
+    """The library is loaded: a page shows its body at its first run."""
     assert warm_up().done.wait(60)
+
+
+@pytest.fixture
+def app(warm) -> AppTest:
     at = AppTest.from_file(APP, default_timeout=30).run()
     assert not at.exception
     return at
@@ -102,8 +110,8 @@ def test_picked_samples_make_a_request(app):
     assert not app.button(key="digits.forget").disabled
 
 
-def test_a_damaged_manifest_is_one_sentence(home, app):
-    home.mkdir(exist_ok=True)
+def test_a_damaged_manifest_is_one_sentence(home, warm):
+    home.mkdir()
     (home / "manifest.json").write_text("{ broken")
     at = AppTest.from_file(ROOT / "pages" / "models.py", default_timeout=30)
     at.session_state["framed"] = True
@@ -118,3 +126,94 @@ def test_the_seen_image_is_the_models_input(app):
     seen = app.session_state["digits.session"].digit
     assert seen.shape == (28, 28)
     assert seen.dtype == np.uint8
+
+
+def finish(app: AppTest) -> AppTest:
+    """Run the page until its job is over."""
+    held = app.session_state["digits.session"]
+    for _ in range(600):
+        if not held.busy:
+            return app.run()
+        time.sleep(0.1)
+    raise AssertionError(f"the job did not end: {held.job.state}, {held.job.doing}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("kind", ["A digit", "Random samples"])
+def test_every_method_can_be_run_and_every_view_drawn(app, name, kind):
+    app.segmented_control(key="digits.kind").set_value(kind).run()
+    app.segmented_control(key="digits.method").set_value(name).run()
+    app.button(key="digits.forget").click().run()
+    finish(app)
+    assert not app.exception
+    assert not app.error
+    verdicts = [box.value for box in (*app.success, *app.warning)]
+    assert any("Matches retraining on accuracy" in value for value in verdicts), verdicts
+    for view in app.segmented_control(key="digits.view").options:
+        app.segmented_control(key="digits.view").set_value(view).run()
+        assert not app.exception
+        assert app.get("plotly_chart") or app.get("download_button")
+    app.button(key="digits.undo").click().run()
+    assert app.session_state["digits.session"].result is None
+
+
+@pytest.mark.slow
+def test_requests_on_top_of_each_other_and_a_second_reference(app):
+    app.button(key="digits.forget").click().run()
+    finish(app)
+    first = app.session_state["digits.session"].result
+    app.button(key="digits.more").click().run()
+    finish(app)
+    held = app.session_state["digits.session"]
+    assert len(held.results) == 1
+    assert len(held.result.references) == 2
+    assert all(value is not None for name, value in held.result.spread.items())
+    app.button(key="digits.forget").click().run()
+    finish(app)
+    assert len(held.results) == 2
+    assert held.result.start.model is first.unlearned
+    assert len(held.result.start.forgotten.requests) == 1
+    reference = held.result.measured_references[0].test.per_class
+    assert sorted(reference)[:2] == [0.0, 0.0]
+    app.button(key="digits.over").click().run()
+    assert held.result is None
+
+
+def test_a_job_that_fails_is_a_message_and_the_page_goes_on(app, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("inner detail")
+
+    monkeypatch.setattr("forget.run.run", broken)
+    app.button(key="digits.forget").click().run()
+    finish(app)
+    assert not app.exception
+    (message,) = [box.value for box in app.warning]
+    assert "Something went wrong" in message
+    assert "inner detail" not in message
+    assert not app.button(key="digits.forget").disabled
+
+
+def test_a_checkpoint_in_the_folder_is_listed_and_can_be_started_from(home, warm):
+    copy_home(home)
+    shipped = next(home.glob("mnist-*.safetensors"))
+    shutil.copy(shipped, home / "theirs.safetensors")
+    at = AppTest.from_file(APP, default_timeout=30).run()
+    at.selectbox(key="digits.model").set_value("File: theirs.safetensors").run()
+    assert not at.exception
+    assert any("theirs.safetensors" in caption.value for caption in at.caption)
+    at = AppTest.from_file(ROOT / "pages" / "models.py", default_timeout=30)
+    at.session_state["framed"] = True
+    at.run()
+    assert not at.exception
+    assert any("theirs.safetensors" in str(table.value) for table in at.table)
+
+
+def test_a_damaged_checkpoint_is_one_sentence(home, warm):
+    copy_home(home)
+    shipped = next(home.glob("mnist-*.safetensors"))
+    shipped.write_bytes(shipped.read_bytes()[:-1] + b"\0")
+    at = AppTest.from_file(APP, default_timeout=30).run()
+    assert not at.exception
+    assert len(at.error) == 1
+    assert shipped.name in at.error[0].value

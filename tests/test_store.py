@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import tiny_dataset
+from conftest import tiny_dataset, weights_hash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -67,7 +67,7 @@ def test_a_model_comes_back_bit_for_bit(arch, path):
     loaded = store.load(path)
     assert same_tensors(loaded.model.state_dict(), stored.model.state_dict())
     assert torch.equal(logits_of(loaded.model, TINY.test.x), logits_of(stored.model, TINY.test.x))
-    assert store.weights_hash(loaded.model) == store.weights_hash(stored.model)
+    assert weights_hash(loaded.model) == weights_hash(stored.model)
 
 
 def test_a_channels_last_model_comes_back_in_its_memory_format(path):
@@ -85,7 +85,7 @@ def test_the_memory_format_does_not_change_the_hash():
     one, other = stored_model("cnn").model, stored_model("cnn").model
     other.to(memory_format=torch.contiguous_format)
     assert other.conv2.weight.is_contiguous()
-    assert store.weights_hash(one) == store.weights_hash(other)
+    assert weights_hash(one) == weights_hash(other)
 
 
 def test_extreme_values_come_back_bit_for_bit(path):
@@ -132,25 +132,25 @@ def test_the_hash_sees_names_shapes_and_bytes():
             self.register_buffer(name, value)
 
     ones = torch.ones(2, 3)
-    hashes = {store.weights_hash(One(*what)) for what in [
+    hashes = {weights_hash(One(*what)) for what in [
         ("a", ones), ("b", ones), ("a", ones.reshape(3, 2)), ("a", ones * 2),
         ("a", ones.double()),
     ]}  # fmt: skip
     assert len(hashes) == 5
-    assert store.weights_hash(One("a", ones.clone())) in hashes
+    assert weights_hash(One("a", ones.clone())) in hashes
 
 
 @pytest.mark.parametrize("arch", ["cnn", "mlp"])
 def test_the_hash_changes_with_any_one_weight(arch):
     model = stored_model(arch).model
-    before = store.weights_hash(model)
+    before = weights_hash(model)
     for value in model.state_dict().values():
         first = (0,) * value.ndim
         kept = value[first].item()
         value[first] = kept + 1
-        assert store.weights_hash(model) != before
+        assert weights_hash(model) != before
         value[first] = kept
-    assert store.weights_hash(model) == before
+    assert weights_hash(model) == before
 
 
 # Damage.
@@ -201,19 +201,22 @@ def test_a_wrong_header_length_is_found(path, place):
     refused(path, bytes(damaged))
 
 
-def with_record(record, stored=None) -> bytes:
-    """The file as it would be with another record: one as JSON data, as text, or none at all."""
-    model = (stored or stored_model("mlp")).model
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+def weights_of(stored) -> dict[str, torch.Tensor]:
+    return {name: value.contiguous() for name, value in stored.model.state_dict().items()}
+
+
+def with_record(record) -> bytes:
+    """The file as it would be with another record, under a seal that fits: one as JSON data, as
+    text, or none at all."""
+    tensors = weights_of(stored_model("mlp"))
     if record is None:
         return safetensors.torch.save(tensors)
     text = record if isinstance(record, str) else json.dumps(record)
-    return safetensors.torch.save(tensors, metadata={"forget": text})
+    return safetensors.torch.save(tensors, {"forget": text, "seal": store.seal(text, tensors)})
 
 
 def good_record(**changes) -> dict:
-    stored = stored_model("mlp")
-    return stored.record | {"weights_sha256": store.weights_hash(stored.model)} | changes
+    return stored_model("mlp").record | changes
 
 
 def test_the_helper_of_the_next_tests_makes_a_file_that_loads(path):
@@ -230,7 +233,6 @@ def test_the_helper_of_the_next_tests_makes_a_file_that_loads(path):
     good_record(input_shape=[1, 10, 10]), good_record(input_shape=[]),
     good_record(input_shape=None), good_record(input_shape=["a", 2, 3]),
     good_record(input_shape=[-1, 12, 12]),
-    good_record(weights_sha256="0" * 64), good_record(weights_sha256=None),
     {key: value for key, value in good_record().items() if key != "learner"},
     {key: value for key, value in good_record().items() if key != "input_shape"},
 ])  # fmt: skip
@@ -239,12 +241,24 @@ def test_a_tampered_record_is_found(path, record):
 
 
 def test_weights_of_another_model_under_an_old_record_are_found(path):
-    refused(path, with_record(good_record(), stored_model("mlp", seed=1)))
+    text = json.dumps(good_record())
+    header = {"forget": text, "seal": store.seal(text, weights_of(stored_model("mlp")))}
+    other = weights_of(stored_model("mlp", seed=1))
+    refused(path, safetensors.torch.save(other, metadata=header))
+
+
+@pytest.mark.parametrize("name", ["seed", "seconds", "test_accuracy"])
+def test_a_record_that_was_changed_under_its_seal_is_found(path, name):
+    tensors = weights_of(stored_model("mlp"))
+    seal = store.seal(json.dumps(good_record()), tensors)
+    header = {"forget": json.dumps(good_record(**{name: 12345})), "seal": seal}
+    refused(path, safetensors.torch.save(tensors, metadata=header))
 
 
 def test_missing_and_additional_tensors_are_found(path):
-    tensors = {k: v.contiguous() for k, v in stored_model("mlp").model.state_dict().items()}
-    header = {"forget": json.dumps(good_record())}
+    tensors = weights_of(stored_model("mlp"))
+    text = json.dumps(good_record())
+    header = {"forget": text, "seal": store.seal(text, tensors)}
     refused(path, safetensors.torch.save(tensors | {"more": torch.zeros(1)}, metadata=header))
     del tensors["fc2.bias"]
     refused(path, safetensors.torch.save(tensors, metadata=header))

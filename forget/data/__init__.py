@@ -39,7 +39,7 @@ class Samples:
     def from_arrays(cls, x: np.ndarray, y: np.ndarray) -> "Samples":
         """Number the rows of a pair of arrays 0, 1, 2, …"""
         return cls(
-            torch.from_numpy(np.array(x)),
+            torch.from_numpy(np.array(x, order="C")),
             torch.from_numpy(y.astype(np.int64)),
             torch.arange(len(y)),
         )

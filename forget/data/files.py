@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class Bundle:
     def ensure(self, progress: OnProgress = silent) -> dict[str, Path]:
         """The paths of all files, checked against their hashes; fetched first where missing."""
         if not self.present():
-            with _locked(self.name):
+            with locked(self.name):
                 if not self.present():
                     self._fetch(progress)
         paths = {file.name: self.folder / file.name for file in self.files}
@@ -117,7 +118,7 @@ class Bundle:
                 except Cancelled:
                     raise
                 except (ForgetError, requests.RequestException, OSError, EOFError,
-                        zipfile.BadZipFile, ValueError) as error:
+                        zipfile.BadZipFile, zlib.error, ValueError) as error:
                     failures.append(source.title)
                     log.warning("%s: %s did not serve (%s); trying the next source",
                                 self.name, source.title, type(error).__name__)
@@ -264,7 +265,8 @@ def scratch(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked(name: str) -> filelock.BaseFileLock:
+def locked(name: str) -> filelock.BaseFileLock:
+    """A lock that other threads and processes see, for one bundle or source."""
     return filelock.FileLock(downloads() / f".{name}.lock")
 
 

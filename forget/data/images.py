@@ -23,6 +23,9 @@ WORK_BOX = 5 * BOX
 PEN = 9.0
 """Width in the 100-pixel working box of a stroke as wide as MNIST's, about two of its pixels."""
 
+LARGEST = 400
+"""Longest side, in pixels, of a picture while its ink is looked for."""
+
 MIN_CONTRAST = 24
 """Grey levels between ink and background under which a picture counts as empty."""
 
@@ -52,7 +55,9 @@ def read_image(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise BadImage("this file is not a picture that can be read; give a PNG, JPEG, WEBP, "
                        "GIF or BMP") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+    except BadImage:
+        raise
+    except Exception as error:
         raise BadImage("this picture is damaged and cannot be read to its end; save it again "
                        "and give the new file") from error
 
@@ -97,7 +102,9 @@ def digit_from_picture(image: Image.Image) -> np.ndarray:
 
 def _ink(image: Image.Image) -> np.ndarray:
     """How far each pixel stands out from the paper, 0..255, zero where it is paper."""
-    image = ImageOps.contain(image, (400, 400)) if max(image.size) > 400 else image
+    if max(image.size) > LARGEST:
+        shrink = LARGEST / max(image.size)
+        image = image.resize([max(1, round(side * shrink)) for side in image.size])
     grey = np.asarray(image, dtype=np.float64)
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ink = np.median(edge) - grey
@@ -144,9 +151,9 @@ def _thicken(ink: np.ndarray) -> np.ndarray:
     mask = np.pad(ink > 100, 1)
     outline = (mask & ~ndimage.binary_erosion(mask)).sum()
     missing = PEN - 2 * mask.sum() / max(outline, 1)
-    if missing < 2:
+    radius = round(missing / 2)
+    if radius < 1:
         return ink
-    radius = int(missing / 2)
     padded = Image.fromarray(np.pad(ink, radius).astype(np.uint8))
     return np.asarray(padded.filter(ImageFilter.MaxFilter(2 * radius + 1)), dtype=np.float32)
 

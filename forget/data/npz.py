@@ -86,8 +86,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             if missing:
                 raise BadInput(f"{path} lacks {', '.join(missing)}; save it with numpy.savez("
                                "path, x_train=…, y_train=…, x_test=…, y_test=…)")
-            return {name: file[name] for name in ARRAYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {name: file[name] for name in ARRAYS}
+        wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if wrong:
+            raise BadInput(f"{path}: {wrong[0]} is not an array; save it again with numpy.savez")
+        return arrays
+    except BadInput:
+        raise
+    except Exception as error:
         raise BadInput(f"{path} cannot be read as an .npz of plain arrays ({error}); "
                        "save it again with numpy.savez") from error
 
@@ -104,8 +110,11 @@ def _check_part(part: str, x: np.ndarray, y: np.ndarray) -> None:
         raise BadInput(f"y_{part} must be {len(x)} integers, one for each row of x_{part}")
     if len(x) < 10:
         raise BadInput(f"x_{part} has {len(x)} rows; at least 10 are needed")
-    if vectors and not np.isfinite(x).all():
-        raise BadInput(f"x_{part} holds NaN or infinite values; remove those rows")
+    if not x.size:
+        raise BadInput(f"x_{part} has the shape {x.shape}, which holds no values at all")
+    if vectors and not np.abs(x).max() <= np.finfo(np.float32).max:
+        raise BadInput(f"x_{part} holds NaN or infinite values, or some too large for "
+                       "float32; remove those rows")
 
 
 def _inputs(x: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forget.data import Samples
+from forget.errors import BadInput
 from forget.knobs import knob
 from forget.methods import METHODS, Method, Task
 from forget.models import logits_of
@@ -95,6 +96,9 @@ class StopRule:
         self.whole_class = task.whole_class
         self.forget = _probe(task.forget, FORGET_PROBE, task.generator)
         self.rest = _probe(task.held_out.take(~gone), HELD_OUT_PROBE, task.generator)
+        if not len(self.rest):
+            raise BadInput("gradient ascent needs held-out samples of what is to be kept, and "
+                           "there are none; add some to the test set or choose another method")
         before_loss, before_accuracy = _loss_and_accuracy(model, self.rest)
         self.held_out_loss = before_loss
         # One sample of a small held-out part is no evidence: it may flip.

@@ -15,7 +15,7 @@ PART = 8192
 
 
 def predict(model: nn.Module, x: Tensor, between: Callable[[], None] = lambda: None) -> Tensor:
-    """Log-probabilities (N, n_classes) float32 on the CPU.
+    """Log-probabilities (N, n_classes) float64 on the CPU.
 
     ``between`` is called now and then; one that raises stops the work. Raises
     :class:`~forget.errors.Diverged` for logits that are not finite.
@@ -27,7 +27,7 @@ def predict(model: nn.Module, x: Tensor, between: Callable[[], None] = lambda: N
     logits = torch.cat(parts)
     if not logits.isfinite().all():
         raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try again")
-    return logits.log_softmax(1)
+    return logits.double().log_softmax(1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 from forget.metrics.accuracy import Predictions
 
@@ -18,7 +19,7 @@ def kl(reference: Predictions, other: Predictions) -> float | None:
     if not len(reference.y):
         return None
     p = reference.log_p.double()
-    return (p.exp() * (p - other.log_p.double())).sum(1).mean().item()
+    return _weighted(p, p - other.log_p.double()).sum(1).mean().item()
 
 
 def jensen_shannon(a: Predictions, b: Predictions) -> float | None:
@@ -27,8 +28,13 @@ def jensen_shannon(a: Predictions, b: Predictions) -> float | None:
         return None
     p, q = a.log_p.double(), b.log_p.double()
     middle = torch.logaddexp(p, q) - math.log(2)
-    halves = (p.exp() * (p - middle)).sum(1) + (q.exp() * (q - middle)).sum(1)
+    halves = _weighted(p, p - middle).sum(1) + _weighted(q, q - middle).sum(1)
     return (halves / 2).mean().item()
+
+
+def _weighted(log_p: Tensor, difference: Tensor) -> Tensor:
+    """p times a difference of logarithms; nothing where p is zero, whatever the difference."""
+    return torch.where(log_p > -math.inf, log_p.exp() * difference, 0.0)
 
 
 def agreement(a: Predictions, b: Predictions) -> float | None:

@@ -69,7 +69,7 @@ def judge(
                                  f"away.{note}")
     got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
     limit = allowed("test_retain_accuracy", REST_POINTS)
-    if want - got > limit:
+    if got is not None and want - got > limit:
         return Verdict(DAMAGED, f"On everything else it gets {got:.1%} of unseen samples right; "
                                 f"retraining gets {want:.1%} (up to {limit:.1%} less would "
                                 f"pass).{note}")
@@ -79,5 +79,6 @@ def judge(
 
 
 def _sampling_error(p: float, m: int) -> float:
-    p = min(max(p, 1 / m), 1 - 1 / m)
-    return 2 * math.sqrt(max(2 * p * (1 - p), 0.0) / m)
+    edge = min(1 / m, 0.5)  # of a single sample nothing is known: as uncertain as a coin
+    p = min(max(p, edge), 1 - edge)
+    return 2 * math.sqrt(2 * p * (1 - p) / m)

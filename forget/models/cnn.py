@@ -1,5 +1,7 @@
 """The default network for images."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,11 @@ class SmallCNN(Architecture):
 
     name = "cnn"
     order = 1
+    titles: ClassVar = {
+        "conv1": "convolution 1", "norm1": "normalisation 1",
+        "conv2": "convolution 2", "norm2": "normalisation 2",
+        "fc1": "dense 1", "fc2": "output",
+    }
 
     def __init__(self, channels: int, side: int, n_classes: int, hidden: int = 64):
         super().__init__()
@@ -59,9 +66,3 @@ class SmallCNN(Architecture):
     @property
     def input_shape(self):
         return (self.channels, self.side, self.side)
-
-    @property
-    def layers(self):
-        return [("convolution 1", self.conv1), ("normalisation 1", self.norm1),
-                ("convolution 2", self.conv2), ("normalisation 2", self.norm2),
-                ("dense 1", self.fc1), ("output", self.fc2)]

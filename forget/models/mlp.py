@@ -1,5 +1,7 @@
 """The network of the project's first version; also the one for feature vectors."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ class MLP(Architecture):
 
     name = "mlp"
     order = 2
+    titles: ClassVar = {"fc1": "dense 1", "fc2": "dense 2", "fc3": "output"}
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int, hidden: int = 64):
         super().__init__()
@@ -43,7 +46,3 @@ class MLP(Architecture):
     @property
     def input_shape(self):
         return self._input_shape
-
-    @property
-    def layers(self):
-        return [("dense 1", self.fc1), ("dense 2", self.fc2), ("output", self.fc3)]
