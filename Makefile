@@ -1,6 +1,9 @@
 # make app: the program in a browser.  make test: the tests, the quick ones first.
 # Both set everything up themselves; the second time that takes no time.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

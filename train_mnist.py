@@ -9,6 +9,7 @@ import sys
 from forget import store
 from forget.cli import main
 from forget.data import find_dataset
+from forget.errors import BadInput, ForgetError
 from forget.learn import home_of, start_from
 from forget.learners.network import Network
 from forget.paths import downloads
@@ -19,28 +20,26 @@ COMMAND = "python train_mnist.py --ship"
 
 
 def ship() -> None:
-    """Move the default original among the shipped files and write its manifest entry."""
+    """Train the default original and put it among the shipped files with its manifest entry."""
     learner, dataset = Network(), find_dataset("mnist").load()
+    home = home_of(learner, dataset, SEED, NOTHING)
+    shipped = downloads() / home.name
+    if home == shipped:
+        raise BadInput(f"{shipped} is there already; delete it first to make it anew")
     stored = start_from(learner, dataset, SEED).stored
-    trained = home_of(learner, dataset, SEED, NOTHING)
-    store.save(stored, downloads() / trained.name)
-    trained.unlink()
-    about = ("seed", "settings", "test_accuracy", "seconds", "threads", "versions")
-    store.write_manifest(trained.name, {"command": COMMAND, "dataset": "mnist"}
+    store.save(stored, shipped)
+    home.unlink()
+    about = ("seed", "settings", "test_accuracy", "seconds", "device", "threads", "versions")
+    store.write_manifest(home.name, {"command": COMMAND, "dataset": "mnist"}
                          | {name: stored.record[name] for name in about})
-
-
-def forget_shipped() -> None:
-    """Take the default original away, so that it is trained anew."""
-    home_of(Network(), find_dataset("mnist").load(), SEED, NOTHING).unlink(missing_ok=True)
+    print(f"shipped: {shipped}")
 
 
 if __name__ == "__main__":
-    arguments = [word for word in sys.argv[1:] if word != "--ship"]
-    if len(arguments) == len(sys.argv) - 1:
-        sys.exit(main(["train", "mnist", *arguments]))
-    forget_shipped()
-    status = main(["train", "mnist"])
-    if status == 0:
+    if sys.argv[1:] != ["--ship"]:
+        sys.exit(main(["train", "mnist", *sys.argv[1:]]))
+    try:
         ship()
-    sys.exit(status)
+    except ForgetError as error:
+        print(f"forget: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)

@@ -5,7 +5,8 @@
 The usual recipe is PyTorch's own MNIST example (two 3x3 convolutions of 32 and 64, max-pooling,
 dropout, a dense layer of 128, Adadelta with lr 1 falling by 0.7 an epoch, batches of 64 through a
 DataLoader), on all cores, timed without its evaluations, until an epoch ends at 99.0 % or more.
-This program's learner runs on its one thread, from the first weight to the last step.
+This program's learner runs from the first weight to the last step: as it is (three epochs on one
+thread), with two epochs, and on all cores.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from forget.data import Samples, find_dataset
-from forget.device import THREADS, generator, use_fixed_threads
+from forget.data import Dataset, Samples, find_dataset
+from forget.device import THREADS, generator
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
 from forget.steps import drive
@@ -81,6 +82,15 @@ def usual(train: Samples, test: Samples, max_epochs: int):
         yield epoch, seconds, right / len(test)
 
 
+def ours(dataset: Dataset, seed: int, epochs: int) -> tuple[float, float]:
+    """Seconds and test accuracy of this program's learner."""
+    draw = generator(seed)
+    learner = Network(epochs=epochs)
+    model = learner.build(dataset.input_shape, len(dataset.classes), draw)
+    seconds = drive(learner.train(model, dataset.train, draw))
+    return seconds, Predictions.of(model, dataset.test).accuracy
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
@@ -88,16 +98,16 @@ def main() -> None:
     options = parser.parse_args()
     dataset = find_dataset("mnist").load()
 
-    use_fixed_threads()
-    times, accuracies = [], []
-    for seed in range(options.seeds):
-        draw = generator(seed)
-        learner = Network()
-        model = learner.build(dataset.input_shape, 10, draw)
-        times.append(drive(learner.train(model, dataset.train, draw)))
-        accuracies.append(Predictions.of(model, dataset.test).accuracy)
-        print(f"forget    seed {seed}: {times[-1]:7.1f} s   {accuracies[-1]:.2%}", flush=True)
-    ours = statistics.fmean(times)
+    rows = []
+    for label, epochs, threads in (
+        ("forget", Network().epochs, THREADS),
+        ("forget, two epochs", 2, THREADS),
+        ("forget, all cores", Network().epochs, os.cpu_count()),
+    ):
+        torch.set_num_threads(threads)
+        runs = [ours(dataset, seed, epochs) for seed in range(options.seeds)]
+        rows.append((label, threads, [run[0] for run in runs], [run[1] for run in runs]))
+        print(f"{label}: " + ", ".join(f"{s:.1f} s {a:.2%}" for s, a in runs), flush=True)
 
     torch.set_num_threads(os.cpu_count())
     reached = None
@@ -106,14 +116,15 @@ def main() -> None:
         if accuracy >= GOAL:
             reached = seconds
             break
-    print(f"\nforget: {ours:.1f} s on {THREADS} thread, mean of {options.seeds} seeds, "
-          f"accuracy {min(accuracies):.2%} to {max(accuracies):.2%} "
-          f"(mean {statistics.fmean(accuracies):.2%})")
     if reached is None:
         print(f"usual: not at {GOAL:.1%} after {options.max_epochs} epochs")
-    else:
-        print(f"usual: {reached:.1f} s on {os.cpu_count()} threads to {GOAL:.1%}")
-        print(f"ratio: {reached / ours:.1f}x")
+        return
+    print(f"\nusual: {reached:.1f} s on {os.cpu_count()} threads to {GOAL:.1%}")
+    print(f"{'':20}{'threads':>8}{'mean s':>8}{'lowest':>9}{'mean':>8}{'faster':>8}")
+    for label, threads, times, accuracies in rows:
+        mean = statistics.fmean(times)
+        print(f"{label:20}{threads:8}{mean:8.1f}{min(accuracies):9.2%}"
+              f"{statistics.fmean(accuracies):8.2%}{reached / mean:7.1f}x")
 
 
 if __name__ == "__main__":

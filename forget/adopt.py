@@ -6,9 +6,11 @@ from torch import nn
 
 from forget import store
 from forget.data import Dataset
+from forget.device import generator
 from forget.errors import BadInput
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
+from forget.models import shapes_of
 from forget.result import Start
 from forget.store import Stored
 
@@ -26,7 +28,8 @@ def adopt(path: Path, dataset: Dataset) -> Start:
 
     A checkpoint does not say how its pixels were scaled: of the usual ways the one with the best
     held-out accuracy is taken and named in the record. How it was trained is unknown too; the
-    learner's recipe with its architecture stands in for it, and ``seconds`` is missing.
+    learner's recipe with its architecture stands in for it, and ``seconds`` is missing. It may also
+    have been trained on the held-out part, which then is no fair judge of when to stop.
     """
     model = store.read_foreign(path).to(dataset.train.y.device)
     wanted = (dataset.input_shape, len(dataset.classes))
@@ -34,6 +37,10 @@ def adopt(path: Path, dataset: Dataset) -> Start:
         raise BadInput(f"{path.name} takes inputs of shape {model.input_shape} into "
                        f"{model.n_classes} classes; '{dataset.name}' needs {wanted[0]} and "
                        f"{wanted[1]}: choose another checkpoint")
+    learner = Network(arch=model.name)
+    if shapes_of(learner.build(*wanted, generator(0))) != shapes_of(model):
+        raise BadInput(f"{path.name} has other layer sizes than this program's '{model.name}', so "
+                       "it could not be retrained to compare with: choose another checkpoint")
     accuracies = {name: _held_out_accuracy(model, dataset, scaling)
                   for name, scaling in SCALINGS.items()}
     best = max(accuracies, key=accuracies.get)
@@ -44,7 +51,7 @@ def adopt(path: Path, dataset: Dataset) -> Start:
         "input_shape": list(dataset.input_shape),
         "test_accuracy": Predictions.of(model, dataset.test).accuracy,
     }
-    return Start(Stored(model, record), Network(arch=model.name))
+    return Start(Stored(model, record), learner)
 
 
 def _rescale(model: nn.Module, scaling: tuple[float, float]) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from forget.data import DATASETS, find_dataset
+from forget.adopt import adopt
+from forget.data import DATASETS, Dataset, find_dataset
 from forget.data.files import Progress
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
@@ -24,8 +25,9 @@ from forget.knobs import Knobs
 from forget.learn import start_from
 from forget.learners import LEARNERS
 from forget.methods import METHODS
-from forget.request import FORMS, parse_request
+from forget.request import FORMS, NOTHING, Request, parse_request
 from forget.run import run
+from forget.warm import warm
 from forget.watch import Watch
 
 MAX_SEED = 2**63 - 1
@@ -74,8 +76,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("run", _run, "forget one request and compare with a retrained model")
     sub.add_argument("dataset", metavar="DATASET")
-    sub.add_argument("--forget", required=True, metavar="SPEC", help=FORMS)
+    sub.add_argument("--forget", required=True, action="append", metavar="SPEC",
+                     help=f"{FORMS}; given several times, one on top of the other")
     sub.add_argument("--method", required=True, metavar="NAME")
+    sub.add_argument("--model", type=Path, metavar="FILE",
+                     help="start from a checkpoint that someone else trained")
     sub.add_argument("--references", type=_count, default=1, metavar="N",
                      help="retrained models to compare with; two or more give their spread")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
@@ -182,15 +187,29 @@ def _run(options: argparse.Namespace) -> None:
         raise BadInput(f"the folder of '{options.json}' does not exist; make it first")
     with Bars() as bars:
         dataset = find_dataset(options.dataset).load(bars.bytes)
-        request = parse_request(options.forget, dataset, options.seed)
         dataset = dataset.to(pick_device())
-        start = start_from(learner, dataset, options.seed, bars)
-        result = run(dataset, start, request, method, options.seed, options.references, bars)
+        requests = _requests(options.forget, dataset, options.seed)
+        warm()
+        start = (adopt(options.model, dataset) if options.model
+                 else start_from(learner, dataset, options.seed, bars))
+        *earlier, last = requests
+        for request in earlier:
+            done = run(dataset, start, request, method, options.seed, references=0, watch=bars)
+            start = done.next_start()
+        result = run(dataset, start, last, method, options.seed, options.references, bars)
     if options.json:
         write_json(result, options.json)
     if options.out:
         save_outcome(result, options.out)
     print(summary(result))
+
+
+def _requests(specs: list[str], dataset: Dataset, seed: int) -> list[Request]:
+    """All requests, each read as coming on top of those before it."""
+    forgotten = NOTHING
+    for spec in specs:
+        forgotten += parse_request(spec, dataset, seed, forgotten)
+    return list(forgotten.requests)
 
 
 def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:

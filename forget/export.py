@@ -13,8 +13,8 @@ from forget.result import Result
 from forget.store import Stored
 
 SPLIT_NAMES = {
-    "forget_accuracy": "to forget",
-    "retain_accuracy": "to keep",
+    "forget_accuracy": "to forget, trained on",
+    "retain_accuracy": "to keep, trained on",
     "test_forget_accuracy": "to forget, unseen",
     "test_retain_accuracy": "to keep, unseen",
 }

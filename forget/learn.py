@@ -12,15 +12,19 @@ from forget.measure import Splits
 from forget.metrics.accuracy import Predictions
 from forget.request import NOTHING, Forgotten
 from forget.result import Start, model_record
-from forget.steps import Point, drive
+from forget.steps import drive
 from forget.store import Stored
 from forget.watch import UNWATCHED, Curve, Watch
 
 
 def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten) -> Path:
     """Where the model of this recipe, data and seed lies or will lie."""
-    key = store.key_of(data=dataset.fingerprint, learner=learner.name,
-                       settings=learner.settings(), seed=seed, without=forgotten.key)
+    what = {"data": dataset.fingerprint, "learner": learner.name,
+            "settings": learner.settings(), "seed": seed, "without": forgotten.key}
+    if forgotten.requests:
+        # Its seconds are compared with a method's, so they must come from the same device.
+        what["device"] = dataset.train.y.device.type
+    key = store.key_of(**what)
     return store.path_of(dataset.name, learner.name, key)
 
 
@@ -31,17 +35,16 @@ def learn(
     forgotten: Forgotten = NOTHING,
     watch: Watch = UNWATCHED,
     curve_for: Splits | None = None,
-) -> tuple[Stored, list[Point]]:
+) -> Stored:
     """A(D) or A(D_r): the stored model of this recipe, data and seed, or a newly trained one.
 
-    Returns the model with its record and the curve measured on the way, which is empty where the
-    model was stored.
+    Given splits, the watch is told the curve on the way.
     """
     path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
     if path.is_file():
         stored = store.load(path)
-        return Stored(stored.model.to(device), stored.record), []
+        return Stored(stored.model.to(device), stored.record)
     use_fixed_threads()
     keep = torch.ones(len(dataset.train), dtype=torch.bool)
     keep[forgotten.ids] = False
@@ -55,11 +58,10 @@ def learn(
         "seconds": seconds, "test_accuracy": accuracy, "device": device.type}
     stored = Stored(store.frozen(model), record)
     store.save(stored, path)
-    return stored, curve.points
+    return stored
 
 
 def start_from(learner: Learner, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
     """The original that a run starts from: stored, or trained now and stored."""
     watch.phase("Training the original model")
-    stored, _ = learn(learner, dataset, seed, watch=watch)
-    return Start(stored, learner)
+    return Start(learn(learner, dataset, seed, watch=watch), learner)

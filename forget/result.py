@@ -21,23 +21,40 @@ from forget.store import Stored
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The model that a request starts from, its learner, and what it was asked to forget so far."""
+    """The model that a request starts from, its learner, and what it was asked to forget so far.
+
+    ``first``: the start before any request, None where this is it.  ``by``: the methods that made
+    this model forget, one a request.
+    """
 
     stored: Stored
     learner: Learner
     forgotten: Forgotten = NOTHING
+    first: "Start | None" = None
+    by: tuple[Method, ...] = ()
 
     @property
     def model(self) -> nn.Module:
+        """What the next request edits."""
         return self.stored.model
+
+    @property
+    def original(self) -> nn.Module:
+        """The model before any request."""
+        return (self.first or self).stored.model
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The record of the model before any request."""
+        return (self.first or self).stored.record
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
     """Everything about one request. ``references`` is empty until one is trained.
 
-    ``curves``: by "unlearned" and "reference", the points measured on the way.
-    ``layers``: how far each layer moved, by name, for the unlearned model.
+    ``curve``: the points measured while the method worked.
+    ``layers``: how far the method moved each layer, by name.
     """
 
     dataset: str
@@ -53,7 +70,7 @@ class Result:
     measured_unlearned: Measured
     measured_references: tuple[Measured, ...]
     seconds: dict[str, float | None]
-    curves: dict[str, list[Point]]
+    curve: list[Point]
     layers: dict[str, float]
 
     @property
@@ -73,6 +90,14 @@ class Result:
         """Seconds of retraining over seconds of forgetting."""
         retrain = self.seconds["retrain"]
         return retrain / self.seconds["forget"] if retrain is not None else None
+
+    @property
+    def speed_up_with_preparation(self) -> float | None:
+        """Seconds of retraining over seconds of preparing the original and forgetting."""
+        retrain, prepare = self.seconds["retrain"], self.seconds["prepare"]
+        if retrain is None or prepare is None:
+            return None
+        return retrain / (prepare + self.seconds["forget"])
 
     @property
     def verdict(self) -> Verdict | None:
@@ -97,13 +122,20 @@ class Result:
             "agreement_forget": mean(agreement, "forget"),
             "agreement_test": mean(agreement, "test"),
             "kl_test": mean(kl, "test"),
+            "jensen_shannon_forget": mean(jensen_shannon, "forget"),
             "jensen_shannon_test": mean(jensen_shannon, "test"),
         }
 
     def next_start(self) -> Start:
         """The unlearned model, as the start of a further request."""
         return Start(Stored(self.unlearned, self.record()), self.start.learner,
-                     self.start.forgotten + self.request)
+                     self.start.forgotten + self.request, self.start.first or self.start,
+                     (*self.start.by, self.method))
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether one command gives this result: every request by the same method and settings."""
+        return all(method == self.method for method in self.start.by)
 
     def record(self) -> dict[str, Any]:
         """What the unlearned model's file says of itself."""
@@ -145,6 +177,7 @@ class Result:
             "retrained_spread": self.spread,
             "distance_to_retrained": self.distance,
             "speed_up": self.speed_up,
+            "speed_up_with_preparation": self.speed_up_with_preparation,
             "certificate": None,
             "verdict": verdict.words if verdict else None,
             "verdict_reason": verdict.reason if verdict else None,

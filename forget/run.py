@@ -51,12 +51,12 @@ def run(
         start=start,
         unlearned=unlearned,
         references=(),
-        measured_original=splits.measure(start.model, watch.check),
+        measured_original=splits.measure(start.original, watch.check),
         measured_unlearned=splits.measure(unlearned, watch.check),
         measured_references=(),
         seconds={"prepare": start.stored.record.get("seconds"), "forget": seconds,
                  "retrain": None},
-        curves={"unlearned": curve, "reference": []},
+        curve=curve,
         layers=change_per_layer(start.model, unlearned),
     )
     watch.unlearned(result)
@@ -68,6 +68,7 @@ def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UN
     splits = Splits(dataset, result.request, result.start.forgotten)
     for index in range(len(result.references), references):
         result = _with_reference(result, dataset, splits, index, references, watch)
+        watch.unlearned(result)
     return result
 
 
@@ -99,7 +100,7 @@ def _with_reference(
     """The result with one more model retrained without the forgotten data."""
     watch.phase(f"Retraining without the data to compare with ({index + 1} of {total})")
     forgotten = result.start.forgotten + result.request
-    stored, curve = learn(result.start.learner, dataset, derive(result.seed, "reference", index),
+    stored = learn(result.start.learner, dataset, derive(result.seed, "reference", index),
                           forgotten, watch, splits)
     watch.phase(f"Measuring the retrained model ({index + 1} of {total})")
     measured = splits.measure(stored.model, watch.check)
@@ -110,5 +111,4 @@ def _with_reference(
         measured_references=(*result.measured_references, measured),
         seconds=result.seconds
         | {"retrain": (taken * index + stored.record["seconds"]) / (index + 1)},
-        curves=result.curves | {"reference": result.curves["reference"] or curve},
     )

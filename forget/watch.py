@@ -26,7 +26,7 @@ class Watch:
         """A point of the present phase's curve was measured, outside the clock."""
 
     def unlearned(self, result: Result) -> None:
-        """The unlearned model's figures are there; the reference's are not yet."""
+        """The unlearned model's figures are there; later, those of one more reference."""
 
     def cancelled(self) -> bool:
         """Whether to stop before the next step."""

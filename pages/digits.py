@@ -44,7 +44,11 @@ def _model(held) -> bool:
                              persist_state="session", disabled=held.busy,
                              help="Networks of this program, and checkpoints in forget_downloads/ "
                              "whose shapes it knows. Changing it starts over.")
-        held.choose(label)
+        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="digits.seed", disabled=held.busy,
+                               persist_state="session",
+                               help="All chance comes from it: the same seed gives the same "
+                               "numbers, here and on the command line. Changing it starts over.")
+        held.choose(label, seed)
         if held.original is not None:
             st.caption(_about(held.original, percent))
     if held.original is not None:
@@ -53,10 +57,10 @@ def _model(held) -> bool:
     if held.job is None:
         present = find_dataset("mnist").describe()["present"]
         try:
-            if present and chosen.ready(shared.dataset("mnist")):
-                held.original = chosen.start(shared.dataset("mnist"))
+            if present and chosen.ready(shared.dataset("mnist"), seed):
+                held.original = chosen.start(shared.dataset("mnist"), seed)
                 st.rerun()
-            held.job = prepare("mnist", chosen)
+            held.job = prepare("mnist", chosen, seed)
         except ForgetError as error:
             st.error(sentence(error), icon=":material/error:")
             return False
@@ -81,13 +85,21 @@ def _about(start, percent) -> str:
     text = f"{percent(record['test_accuracy'])} of the 10,000 unseen test digits right."
     if "scaling" in record:
         text += (f" From {record['file']}; read with {record['scaling']}. How it was trained is "
-                 "not known: this program's recipe stands in for it when retraining.")
+                 "not known: this program's recipe stands in for it when retraining, and the "
+                 "samples held out here may have trained it.")
     return text
 
 
 @st.fragment
 def _try(held, dataset) -> None:
     """Input on the left, what each model says on the right; a stroke redraws this part only."""
+    from ui.frame import plain_errors
+
+    with plain_errors():
+        _input_and_answers(held, dataset)
+
+
+def _input_and_answers(held, dataset) -> None:
     from ui.digit_input import digit_input, enlarged
 
     left, right = st.columns([3, 7], gap="large")
@@ -110,7 +122,7 @@ def _try(held, dataset) -> None:
 def _models(held) -> dict:
     from ui.charts import ORIGINAL, RETRAINED, UNLEARNED
 
-    models = {ORIGINAL: held.original.model}
+    models = {ORIGINAL: held.original.model}  # before any request
     if held.result:
         models[UNLEARNED] = held.result.unlearned
         if held.result.references:
@@ -133,12 +145,15 @@ def _says(name: str, model, digit, dataset) -> None:
 
 def _forget(held, dataset) -> None:
     """The request, the method and its settings, and the button."""
+    from forget.errors import BadInput
     from forget.request import parse_request
     from ui import shared
-    from ui.forget_form import choose_request, choose_seed
+    from ui.forget_form import choose_references, choose_request
+    from ui.frame import sentence
     from ui.jobs import Job
     from ui.method_form import choose_method
     from ui.outcome import asked
+    from ui.session import MAX_REQUESTS
 
     start = held.start
     what, how = st.columns(2, gap="large")
@@ -146,18 +161,27 @@ def _forget(held, dataset) -> None:
         spec = choose_request("digits", dataset, start.forgotten)
     with how:
         method = choose_method("digits", start.learner.name)
-        seed, references = choose_seed("digits")
+        references = choose_references("digits")
     again = " on top" if held.results else ""
     if held.results:
         st.caption("This model was asked before: "
                    + ", then ".join(asked(request, dataset.classes)
                                     for request in start.forgotten.requests)
                    + ". A new request comes on top of that.")
+    full = len(held.results) >= MAX_REQUESTS
+    if full:
+        st.caption(f"{MAX_REQUESTS} requests on top of each other are kept; undo some or start "
+                   "over to go on.")
     if st.button(f"Forget{again}", type="primary", icon=":material/backspace:",
-                 disabled=held.busy or spec is None, key="digits.forget"):
+                 disabled=held.busy or full or spec is None, key="digits.forget"):
         from forget.run import run
 
-        request = parse_request(spec, dataset, seed, start.forgotten)
+        seed = held.choice[1]
+        try:
+            request = parse_request(spec, dataset, seed, start.forgotten)
+        except BadInput as error:
+            held.notice = sentence(error)
+            st.rerun()
         held.notice = ""
         held.job = shared.job_queue().submit(Job(
             f"{asked(request, dataset.classes)} · {method.title}",

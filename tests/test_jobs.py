@@ -3,8 +3,13 @@
 import threading
 
 import pytest
+from conftest import weights_hash
 
+from forget import store
+from forget.data.files import Progress
 from forget.errors import BadInput
+from forget.learn import learn
+from forget.learners.network import Network
 from forget.steps import Step, drive
 from ui.jobs import Job, JobQueue, State
 
@@ -99,9 +104,16 @@ def test_an_unforeseen_fault_is_a_sentence_without_its_text_and_the_queue_goes_o
     assert wait_for(queue.submit(Job("next", lambda job: 3))).result == 3
 
 
-def test_a_cancelled_download_stops_at_its_next_byte(queue):
-    from forget.data.files import Progress
+def test_a_job_gives_the_same_weights_as_the_calling_thread(queue, home, tiny):
+    learner = Network(min_steps=40, epochs=1)
+    here = learn(learner, tiny, seed=3)
+    (stored,) = (home / store.TRAINED).iterdir()
+    stored.unlink()
+    job = wait_for(queue.submit(Job("train", lambda job: learn(learner, tiny, seed=3))))
+    assert weights_hash(job.result.model) == weights_hash(here.model)
 
+
+def test_a_cancelled_download_stops_at_its_next_byte(queue):
     started = threading.Event()
 
     def work(job):

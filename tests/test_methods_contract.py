@@ -461,7 +461,7 @@ def test_ascent_that_breaks_the_rest_at_once_gives_back_the_original():
 
 @pytest.mark.parametrize("lr", [0.03, 0.1, 0.3])
 def test_ascent_that_breaks_the_rest_later_gives_back_the_last_good_step(lr, monkeypatch):
-    monkeypatch.setattr(ascent.StopRule, "forgotten", lambda rule, measured: False)
+    monkeypatch.setattr(ascent.StopRule, "forgotten", lambda rule, measured, model: False)
     model, steps, states = ascend("random:100", lr=lr, floor=5.0, retain_weight=0.0)
     assert "floor" in steps[-1].doing
     assert len(steps) > 1

@@ -97,7 +97,7 @@ def layers(changes: dict[str, float]) -> None:
     names = list(changes)
     figure = go.Figure(go.Bar(
         x=list(changes.values()), y=names, orientation="h", marker_color=COLOURS[UNLEARNED],
-        text=[f"{value:.0%}".replace("%", " %") for value in changes.values()],
+        text=["not moved" if value == 0 else percent(value) for value in changes.values()],
         textposition="outside", cliponaxis=False))
     figure.update_xaxes(title="Change, as a share of the layer's size", tickformat=".0%",
                         range=[0, 1.2 * max(max(changes.values()), 1e-9)])
@@ -111,7 +111,7 @@ def per_class(result: Result) -> None:
     models = {ORIGINAL: result.measured_original.test.per_class,
               UNLEARNED: result.measured_unlearned.test.per_class}
     if result.measured_references:
-        models[RETRAINED] = result.measured_references[0].test.per_class
+        models[RETRAINED] = _mean_by_class([m.test.per_class for m in result.measured_references])
     figure = go.Figure()
     for name, values in models.items():
         figure.add_bar(x=list(result.classes), y=values, name=name, marker_color=COLOURS[name],
@@ -124,6 +124,12 @@ def per_class(result: Result) -> None:
         f"{name} " + ", ".join(f"{c} {percent(v)}" for c, v in
                                zip(result.classes, values, strict=True))
         for name, values in models.items()), height=360)
+
+
+def _mean_by_class(several: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """The mean of each class over several models, None where a class has no sample."""
+    return [None if values[0] is None else sum(values) / len(values)
+            for values in zip(*several, strict=True)]
 
 
 def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) -> None:

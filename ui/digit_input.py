@@ -50,14 +50,15 @@ def _draw(held: Session, dataset: Dataset) -> np.ndarray:
         initial_drawing=st.session_state.get("digits.canvas.initial"))
     if st.button("Clear", icon=":material/ink_eraser:", key="digits.clear"):
         held.canvas += 1
-        held.strokes = held.digit = None
+        held.strokes = held.drawn = None
         st.rerun(scope="fragment")
     if canvas.image_data is None:
-        if held.strokes and held.digit is not None:
-            return held.digit
+        if held.drawn is not None:  # the canvas shows the last drawing and has not said so yet
+            return held.drawn
         raise EmptyDrawing("nothing drawn yet")
-    held.strokes = canvas.json_data
-    return digit_from_drawing(canvas.image_data)
+    held.strokes, held.drawn = canvas.json_data, None
+    held.drawn = digit_from_drawing(canvas.image_data)
+    return held.drawn
 
 
 def _upload(held: Session, dataset: Dataset) -> np.ndarray:
@@ -65,7 +66,6 @@ def _upload(held: Session, dataset: Dataset) -> np.ndarray:
                             + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
                             help="Dark on light or light on dark. It stays in this tab's memory.")
     if file is None:
-        held.digit = None
         return None
     picture = read_image(file.getvalue())
     st.image(_small(picture), caption="Your picture", alt="The uploaded picture")

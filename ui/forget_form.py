@@ -22,7 +22,7 @@ def choose_request(page: str, dataset: Dataset, already: Forgotten) -> str | Non
 def _class(page: str, dataset: Dataset, already: Forgotten) -> str | None:
     gone = {dataset.classes[index] for index in already.classes}
     left = [name for name in dataset.classes if name not in gone]
-    name = st.pills("Digit to forget", left, default=left[-3 % len(left)], required=True,
+    name = st.pills("Digit to forget", left, default=left[min(7, len(left) - 1)], required=True,
                     key=f"{page}.class.{len(gone)}", persist_state="session")
     count = int((dataset.train.y == dataset.classes.index(name)).sum())
     st.caption(f"All {count:,} training samples of {name}.")
@@ -32,7 +32,7 @@ def _class(page: str, dataset: Dataset, already: Forgotten) -> str | None:
 def _random(page: str, dataset: Dataset, already: Forgotten) -> str:
     count = st.number_input("How many", 1, len(dataset.train) // 2, 100, key=f"{page}.count",
                             persist_state="session",
-                            help="Drawn from the training set with the seed below.")
+                            help="Drawn from the training set with the model's seed.")
     return f"random:{count}"
 
 
@@ -75,16 +75,10 @@ def _picked_spec(page: str, picked: set[int]) -> str | None:
     return "samples:" + ",".join(map(str, sorted(picked)))
 
 
-def choose_seed(page: str) -> tuple[int, int]:
-    """The seed of the run and the number of retrained models to compare with."""
-    left, right = st.columns(2)
-    seed = left.number_input("Seed", 0, 2**31 - 1, 0, key=f"{page}.seed", persist_state="session",
-                             help="All chance comes from it: the same seed gives the same numbers, "
-                             "here and on the command line.")
-    count = right.number_input("Retrained models to compare with", 1, 10, 1,
-                               key=f"{page}.references", persist_state="session",
-                               help="Each is trained from scratch without the data, with another "
-                               "seed. With two or more, their spread says how much difference is "
-                               "only chance.")
-    return seed, count
-
+def choose_references(page: str) -> int:
+    """The number of retrained models to compare with."""
+    return st.number_input("Retrained models to compare with", 1, 10, 1, key=f"{page}.references",
+                           persist_state="session",
+                           help="Each is trained from scratch without the data, with another "
+                           "seed. With two or more, their spread says how much difference is "
+                           "only chance.")

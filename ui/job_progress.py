@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import charts
+from ui.frame import plain_errors
 from ui.jobs import Job, State
 from ui.session import Session
 from ui.shared import job_queue
@@ -15,11 +16,12 @@ def watch_job(held: Session) -> None:
     job = held.job
     if job is None or job.over or _has_news(held, job):
         st.rerun()
-    with st.container(border=True):
+    with plain_errors(), st.container(border=True):
         st.markdown(f"**{job.title}**")
         _state(job)
-        if job.curve:
-            charts.curve(job.curve, job.doing, key="live curve")
+        points = job.curve  # once: the worker replaces it when a phase begins
+        if points:
+            charts.curve(points, job.doing, key="live curve")
         if st.button("Cancel", icon=":material/close:", key="cancel job"):
             job.cancel()
             st.rerun()
@@ -36,13 +38,14 @@ def _state(job: Job) -> None:
         st.progress(0.0, f"Waiting: {ahead} {'job' if ahead == 1 else 'jobs'} of other tabs "
                          "before this one")
         return
-    share = min(job.done / job.total, 1.0) if job.total else 0.0
-    st.progress(share, f"{job.doing} · {_amount(job)}{job.seconds:.0f} s")
+    done, total, unit = job.amount
+    share = min(done / total, 1.0) if total else 0.0
+    st.progress(share, f"{job.doing} · {_amount(done, total, unit)}{job.seconds:.0f} s")
 
 
-def _amount(job: Job) -> str:
-    if not job.total:
+def _amount(done: int, total: int, unit: str) -> str:
+    if not total:
         return ""
-    if job.total > 1_000_000:
-        return f"{job.done / 1e6:.1f} of {job.total / 1e6:.1f} MB · "
-    return f"step {job.done:,} of {job.total:,} · "
+    if unit == "byte":
+        return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB · "
+    return f"step {done:,} of {total:,} · "

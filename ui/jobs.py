@@ -28,11 +28,15 @@ class State(enum.Enum):
     CANCELLED = "cancelled"
 
 
+NOTHING_DONE = (0, 0, "step")
+
+
 class Job(Watch):
     """One piece of work with what a page shows of it.
 
-    ``doing``: what is happening now.  ``done``/``total``: progress of that, in steps or bytes.
-    ``curve``: the points of the present phase.  ``partial``: a result without its reference.
+    ``doing``: what is happening now.  ``amount``: how much of it is done, of how much, and the
+    unit, "step" or "byte": one tuple, so that a reader never sees halves of two.  ``curve``: the
+    points of the present phase.  ``partial``: a result with fewer references than asked for.
     ``result``: what the work returned.  ``message``: why it failed, for a person.
     """
 
@@ -40,7 +44,7 @@ class Job(Watch):
         self.title = title
         self.state = State.WAITING
         self.doing = "Waiting"
-        self.done, self.total = 0, 0
+        self.amount = NOTHING_DONE
         self.curve: list[Point] = []
         self.partial: Result | None = None
         self.result: Any = None
@@ -49,6 +53,7 @@ class Job(Watch):
         self.ended: float | None = None
         self._work = work
         self._cancel = threading.Event()
+        self._ended = threading.Event()
 
     @property
     def over(self) -> bool:
@@ -62,10 +67,15 @@ class Job(Watch):
         return (self.ended or time.monotonic()) - self.started
 
     def cancel(self) -> None:
-        """Ask the work to stop before its next step; a waiting job is over at once."""
+        """Stop the work before its next step; returns when it has, or after a second.
+
+        A waiting job is over at once.
+        """
         self._cancel.set()
         if self.state is State.WAITING:
             self.state = State.CANCELLED
+        else:
+            self._ended.wait(1.0)
 
     def run(self) -> None:
         """Do the work; called once, by the worker."""
@@ -84,13 +94,14 @@ class Job(Watch):
             self.message, outcome = unforeseen(), State.FAILED
         self.ended = time.monotonic()
         self.state = outcome
+        self._ended.set()
 
     def phase(self, name: str) -> None:
-        self.doing, self.done, self.total = name, 0, 0
+        self.doing, self.amount = name, NOTHING_DONE
         self.curve = []
 
     def step(self, step: Step, seconds: float) -> None:
-        self.done, self.total = step.index, step.total
+        self.amount = (step.index, step.total, "step")
 
     def point(self, point: Point) -> None:
         self.curve = [*self.curve, point]
@@ -98,7 +109,8 @@ class Job(Watch):
     def bytes(self, progress: Progress) -> None:
         """Progress of a download; stops it when the job is cancelled."""
         self.check()
-        self.doing, self.done, self.total = progress.what, progress.done, progress.total
+        self.doing = progress.what
+        self.amount = (progress.done, progress.total, "byte")
 
     def unlearned(self, result: Result) -> None:
         self.partial = result

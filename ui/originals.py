@@ -5,14 +5,16 @@ import dataclasses
 from forget import store
 from forget.adopt import adopt
 from forget.data import Dataset, find_dataset
+from forget.device import pick_device
+from forget.errors import BadInput
 from forget.learn import home_of, start_from
 from forget.learners.network import Network
+from forget.paths import downloads
 from forget.request import NOTHING
 from forget.result import Start
+from forget.watch import UNWATCHED, Watch
 from ui import shared
 from ui.jobs import Job
-
-SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,29 +25,32 @@ class Original:
     learner: Network | None = None
     file: str = ""
 
-    def ready(self, dataset: Dataset) -> bool:
+    def ready(self, dataset: Dataset, seed: int) -> bool:
         """Whether it can be loaded without training."""
-        return bool(self.file) or home_of(self.learner, dataset, SEED, NOTHING).is_file()
+        return bool(self.file) or home_of(self.learner, dataset, seed, NOTHING).is_file()
 
-    def start(self, dataset: Dataset, job: Job | None = None) -> Start:
-        if self.file:
-            (path,) = [path for path in store.foreign_files() if path.name == self.file]
-            return adopt(path, dataset)
-        return start_from(self.learner, dataset, SEED, *([job] if job else []))
+    def start(self, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
+        if not self.file:
+            return start_from(self.learner, dataset, seed, watch)
+        path = downloads() / self.file
+        if not path.is_file():
+            raise BadInput(f"{self.file} is no longer there: choose another model")
+        return adopt(path, dataset)
 
 
 def originals() -> dict[str, Original]:
     """By label: the default first, then the other network, then what lies in the folder."""
     known = [Original("Small convolutional network", Network()),
              Original("Fully connected 784-64-64-10", Network(arch="mlp"))]
-    brought = [Original(f"File: {path.name}", file=path.name) for path in store.foreign_files()]
+    brought = [Original(f"File: {name}", file=name) for name in
+               (str(path.relative_to(downloads())) for path in store.foreign_files())]
     return {original.label: original for original in (*known, *brought)}
 
 
-def prepare(name: str, original: Original) -> Job:
+def prepare(name: str, original: Original, seed: int) -> Job:
     """A job that fetches the dataset where it is missing and trains the model where it must."""
     def work(job: Job) -> Start:
-        find_dataset(name).load(job.bytes)
-        return original.start(shared.dataset(name), job)
+        dataset = find_dataset(name).load(job.bytes).to(pick_device())
+        return original.start(dataset, seed, job)
 
     return shared.job_queue().submit(Job("Getting ready", work))

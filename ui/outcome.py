@@ -6,19 +6,12 @@ import streamlit as st
 
 from forget import export
 from forget.measure import SPLITS
-from forget.methods.gradient_ascent import CLASS_ACCURACY
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
+from forget.paths import downloads
 from forget.request import Request
 from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
-
-ROWS = {
-    "forget_accuracy": "To forget, trained on",
-    "retain_accuracy": "To keep, trained on",
-    "test_forget_accuracy": "To forget, unseen",
-    "test_retain_accuracy": "To keep, unseen",
-}
 
 SHOWN = {
     MATCHES: ("Matches retraining on accuracy", st.success, ":material/check_circle:"),
@@ -28,18 +21,11 @@ SHOWN = {
 }
 
 DISTANCES = {
-    "agreement_forget": ("Same answer on what was forgotten",
-                         "Share of the forget set for which the unlearned and the retrained model "
-                         "give the same answer."),
-    "agreement_test": ("Same answer on the test set",
-                       "Share of all unseen samples for which both give the same answer."),
-    "kl_forget": ("KL on what was forgotten",
-                  "Kullback-Leibler divergence of the unlearned model's probabilities from the "
-                  "retrained model's, in nats; 0 means the same."),
-    "jensen_shannon_test": ("Jensen-Shannon on the test set",
-                            "A symmetric distance between both models' probabilities, 0 to 0.69 "
-                            "nats; 0 means the same."),
+    "Same answer": ("agreement_forget", "agreement_test"),
+    "KL divergence, nats": ("kl_forget", "kl_test"),
+    "Jensen-Shannon divergence, nats": ("jensen_shannon_forget", "jensen_shannon_test"),
 }
+"""Rows of the table of distances: the measure on the forget set and on the test set."""
 
 PER_CLASS, WHERE, HOW, FILES = "Per digit", "Where predictions went", "How it worked", "Download"
 
@@ -49,6 +35,7 @@ def outcome(result: Result, busy: bool) -> None:
     _verdict(result, busy)
     _accuracies(result)
     _seconds(result)
+    _distances(result)
     view = st.segmented_control("View", (PER_CLASS, WHERE, HOW, FILES), default=PER_CLASS,
                                 required=True, key="digits.view", label_visibility="collapsed",
                                 persist_state="session", wrap=True)
@@ -83,7 +70,7 @@ def _accuracies(result: Result) -> None:
         gap = (None if reference[split] is None or after[split] is None
                else 100 * (after[split] - reference[split]))
         rows.append({
-            "Accuracy on": ROWS[split],
+            "Accuracy on": export.SPLIT_NAMES[split].capitalize(),
             ORIGINAL: percent(before[split]),
             UNLEARNED: percent(after[split]),
             RETRAINED: percent(reference[split])
@@ -103,24 +90,46 @@ def _accuracies(result: Result) -> None:
 
 
 def _seconds(result: Result) -> None:
-    seconds, distance = result.seconds, result.distance
+    seconds = result.seconds
     with st.container(horizontal=True):
         st.metric("Forgetting took", f"{seconds['forget']:.2f} s", width=160,
                   help="Wall time of the method alone, without drawing and measuring.")
         if seconds["retrain"] is not None:
             st.metric("Retraining took", f"{seconds['retrain']:.2f} s", width=160,
-                      help="Wall time to train a model from scratch without the data.")
-            st.metric("Speed-up", f"{result.speed_up:.1f}x", width=120,
+                      help="Wall time to train a model from scratch without the data; from its "
+                      "record where such a model was there already.")
+            st.metric("Speed-up", f"{result.speed_up:.1f}x", width=130,
                       help="Seconds of retraining over seconds of forgetting.")
-        for name, (label, help) in DISTANCES.items():
-            if distance[name] is not None:
-                shown = (percent(distance[name]) if name.startswith("agreement")
-                         else f"{distance[name]:.3f}")
-                st.metric(label, shown, help=help, width=280)
+        if result.speed_up_with_preparation is not None:
+            st.metric("With preparation", f"{result.speed_up_with_preparation:.1f}x", width=170,
+                      help="Seconds of retraining over seconds of making the original and then "
+                      "forgetting.")
+
+
+def _distances(result: Result) -> None:
+    """How far the unlearned model's outputs are from the retrained model's."""
+    if not result.measured_references:
+        return
+    distance = result.distance
+    rows = [{"Unlearned against retrained": name,
+             "On what was forgotten": _distance_text(forget, distance[forget]),
+             "On the test set": _distance_text(test, distance[test])}
+            for name, (forget, test) in DISTANCES.items()]
+    st.table(rows, hide_index=True, border="horizontal",
+             alt="Distances between the outputs of the unlearned and the retrained model")
+    st.caption("Same answer: share of samples for which both give the same digit. The two "
+               "divergences compare their probabilities; 0 means the same, and two retrained "
+               "models are not at 0 either.")
+
+
+def _distance_text(name: str, value: float | None) -> str:
+    return percent(value) if name.startswith("agreement") or value is None else f"{value:.3f}"
 
 
 def _where(result: Result) -> None:
     """Predictions on the forget set, and the whole test set's matrix."""
+    if len(result.measured_references) > 1:
+        st.caption("Retrained: the first of the retrained models.")
     measured = {ORIGINAL: result.measured_original, UNLEARNED: result.measured_unlearned}
     if result.measured_references:
         measured[RETRAINED] = result.measured_references[0]
@@ -136,34 +145,33 @@ def _where(result: Result) -> None:
 
 def _how(result: Result) -> None:
     """The picture that suits the method, drawn from this run."""
-    points = result.curves["unlearned"]
     {"curve": _learning_curve, "layers": _layers, "path": _path}[result.method.picture](result)
     if result.method.picture != "curve":
-        charts.curve(points, "Accuracy by step", key="curve of the run")
+        charts.curve(result.curve, "Accuracy by step", key="curve of the run")
 
 
 def _learning_curve(result: Result) -> None:
-    charts.curve(result.curves["unlearned"], "Learning from scratch", key="learning curve")
+    charts.curve(result.curve, "Learning from scratch", key="learning curve")
     st.caption("Every weight was drawn anew and trained on the samples to keep only. What it knows "
                "of the forgotten ones it owes to the others.")
 
 
 def _layers(result: Result) -> None:
     charts.layers(result.layers)
-    st.caption("How far each layer moved. Layers at 0 % are exactly the original's, and still hold "
-               "what they learnt from the forgotten samples.")
+    st.caption("How far the method moved each layer. A layer that did not move at all still holds "
+               "what it learnt from the forgotten samples.")
 
 
 def _path(result: Result) -> None:
-    points = result.curves["unlearned"]
-    whole = result.request.class_index is not None
-    charts.path(points, CLASS_ACCURACY if whole else None)
-    losses = [point.step.measured["forget_loss"] for point in points[1:]]
-    rule = (f"accuracy of {percent(CLASS_ACCURACY)} or less on what is to be forgotten" if whole
-            else "a loss on what is to be forgotten as high as on held-out samples")
-    st.caption(f"Stop rule: {rule}. Last step: {points[-1].step.doing}. Loss on what is to be "
-               f"forgotten: {losses[0]:.3f} after the first step, {losses[-1]:.3f} at the end. The "
-               "path is measured on up to 400 samples of each part.")
+    points = result.curve
+    line, rule = result.method.stop_line(result.request.class_index is not None)
+    charts.path(points, line)
+    last = points[-1].step
+    losses = {name: value for name, value in last.measured.items() if name.endswith("loss")}
+    shown = "".join(f" {name.replace('_', ' ').capitalize()} at the end: {value:.3f}."
+                    for name, value in losses.items())
+    st.caption(f"Stop rule: {rule}. Last step: {last.doing}.{shown} The path is measured on up to "
+               "400 samples of each part.")
 
 
 def _files(result: Result) -> None:
@@ -176,13 +184,31 @@ def _files(result: Result) -> None:
         st.download_button("Unlearned model (safetensors)", export.model_bytes(result),
                            f"{name}.safetensors", "application/octet-stream", on_click="ignore",
                            icon=":material/download:")
-    settings = "".join(f" --set {knob}={value}" for knob, value in result.method.settings().items())
-    if not result.start.forgotten.requests:
+    command = _command(result)
+    if command:
         st.caption("The same numbers from the command line:")
-        st.code(f"python -m forget run {result.dataset} --forget {result.request.spec} "
-                f"--method {result.method.name} --seed {result.seed}{settings}", language="bash")
+        st.code(command, language="bash")
     st.caption(f"Made on {result.device} with one thread; prepared in "
                f"{_seconds_text(result.seconds['prepare'])}.")
+
+
+def _command(result: Result) -> str | None:
+    """The command that gives this result; None for a chain of different methods."""
+    if not result.repeatable:
+        return None
+    record = result.start.origin
+    changed = [f"learner.{name}={value}" for name, value in result.start.learner.settings().items()
+               if value != getattr(type(result.start.learner)(), name)]
+    knobs = [f"{name}={value}" for name, value in result.method.settings().items()
+             if value != getattr(type(result.method)(), name)]
+    words = ["python -m forget run", result.dataset,
+             *(f"--forget {request.spec}" for request in
+               (result.start.forgotten + result.request).requests),
+             f"--method {result.method.name}", f"--seed {result.seed}",
+             *(f"--set {knob}" for knob in (*changed, *knobs)),
+             *([f"--model {downloads().name}/{record['file']}"] if "file" in record else []),
+             *([f"--references {len(result.references)}"] if len(result.references) > 1 else [])]
+    return " ".join(words)
 
 
 def _seconds_text(value: float | None) -> str:

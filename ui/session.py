@@ -8,8 +8,9 @@ import streamlit as st
 from forget.result import Result, Start
 from ui.jobs import Job, State
 
-MAX_UNDO = 20
-CANCELLED = "Cancelled. Nothing was changed by what was cancelled."
+MAX_REQUESTS = 20
+CANCELLED = "Cancelled. Nothing was changed."
+STOPPED = ("Cancelled. The model has forgotten; only the retraining to compare with was stopped.")
 
 
 @dataclasses.dataclass
@@ -17,15 +18,18 @@ class Session:
     """One page's work in one browser tab.
 
     ``original``: the model chosen to start from.  ``results``: one a request, each on top of the
-    one before.  ``job``: the work under way, or None.  ``notice``: said once about the last job.
+    one before.  ``job``: the work under way, or None.  ``notice``: said about the last job.
+    ``choice``: the original's label and seed.  ``digit``: the picture on show; ``drawn`` and
+    ``strokes``: the last drawing as a digit and as the canvas has it; ``canvas``: its generation.
     """
 
-    model_choice: str | None = None
+    choice: tuple[str, int] | None = None
     original: Start | None = None
     results: list[Result] = dataclasses.field(default_factory=list)
     job: Job | None = None
     notice: str = ""
     digit: Any = None
+    drawn: Any = None
     strokes: Any = None
     canvas: int = 0
 
@@ -52,29 +56,31 @@ class Session:
         if newest is not None:
             self._keep(newest)
         if over:
-            self.notice = {State.FAILED: job.message, State.CANCELLED: CANCELLED}.get(
-                job.state, "")
+            stopped = STOPPED if job.partial is not None else CANCELLED
+            self.notice = {State.FAILED: job.message, State.CANCELLED: stopped}.get(job.state, "")
             self.job = None
 
     def _keep(self, result: Result) -> None:
         """Add a result, or replace the last one where it is the same run with more to show."""
         if self.result is not None and self.result.unlearned is result.unlearned:
             self.results.pop()
-        self.results = [*self.results, result][-MAX_UNDO:]
+        self.results.append(result)
 
     def undo(self) -> None:
         self.results.pop()
+        self.notice = ""
 
     def start_over(self) -> None:
         self.results.clear()
+        self.notice = ""
 
-    def choose(self, choice: str) -> None:
+    def choose(self, label: str, seed: int) -> None:
         """Another model to start from: everything that was made from the former one goes."""
-        if choice != self.model_choice:
+        if (label, seed) != self.choice:
             if self.job is not None:
                 self.job.cancel()
-            self.model_choice, self.original, self.job, self.notice = choice, None, None, ""
-            self.results.clear()
+            self.choice, self.original, self.job = (label, seed), None, None
+            self.start_over()
 
 
 def session(page: str) -> Session:

@@ -64,11 +64,13 @@ def read_image(data: bytes) -> Image.Image:
 
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535 if values.max() > 255 else 255
-        return Image.fromarray(np.clip(values * 255 / top, 0, 255).astype(np.uint8))
+        values = np.asarray(image)
+        values = values // 257 if values.max() > 255 else values
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        return _flatten(image.convert("RGBA"))
+        image = image.convert("RGBA")
+        image.thumbnail((2 * LARGEST, 2 * LARGEST))  # small before it becomes floats
+        return _flatten(image)
     return image.convert("RGB").convert("L")
 
 

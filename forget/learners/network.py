@@ -22,8 +22,7 @@ class Network(Learner):
 
     AdamW: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101. One cycle: Smith and
     Topin 2019, https://arxiv.org/abs/1708.07120. Batches are drawn by index from tensors that
-    already lie on the device; a loader with worker processes costs ten times more on nets this
-    small (see ``bench/train_speed.py``).
+    already lie on the device, without a loader: ``bench/train_speed.py`` has the difference.
 
     >>> Network(epochs=1).settings()["epochs"]
     1

@@ -57,6 +57,11 @@ class Method(Knobs, ABC):
     picture: ClassVar[str] = "curve"
     order: ClassVar[int] = 100
 
+    def stop_line(self, whole_class: bool) -> tuple[float | None, str]:
+        """For the "path" picture: the forget accuracy at which the method stops, where it has one,
+        and its stop rule in words."""
+        return None, "none but the number of steps"
+
     @abstractmethod
     def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:
         """Edit ``model`` in place, yielding after each step.

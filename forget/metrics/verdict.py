@@ -25,10 +25,14 @@ Accuracies = Mapping[str, float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """``words`` is one of the four above; ``reason`` is a sentence with the figures behind it."""
+    """``words`` is one of the four above; ``reason`` is a sentence with the figures behind it.
+
+    ``damaged`` tells whether the rest is damaged, also where the words say something worse.
+    """
 
     words: str
     reason: str
+    damaged: bool
 
     @property
     def good(self) -> bool:
@@ -49,11 +53,12 @@ def judge(
     def allowed(split: str, points: float) -> float:
         return max(points, SPREADS * (spread[split] or 0.0))
 
-    unknown = " The spread between retrained models is unknown with one of them."
-    note = unknown if spread["test_retain_accuracy"] is None else ""
+    damage = _damage(unlearned, reference, allowed("test_retain_accuracy", REST_POINTS))
+    note = ("" if spread["test_retain_accuracy"] is not None else
+            " With a single retrained model the spread is unknown: how much is only chance.")
 
-    for split, words in (("forget_accuracy", "what was to be forgotten"),
-                         ("test_forget_accuracy", "unseen samples of it")):
+    for split, what in (("forget_accuracy", "what was to be forgotten"),
+                        ("test_forget_accuracy", "unseen samples of it")):
         got, want = unlearned[split], reference[split]
         if got is None or want is None:
             continue
@@ -61,21 +66,27 @@ def judge(
         if n_samples is not None:
             limit = max(limit, _sampling_error(want, n_samples))
         if got - want > limit:
-            return Verdict(UNDER, f"It still gets {got:.1%} of {words} right; retraining gets "
-                                  f"{want:.1%} (up to {limit:.1%} more would pass).{note}")
+            return Verdict(UNDER, f"It still gets {got:.1%} of {what} right; retraining gets "
+                                  f"{want:.1%} (up to {100 * limit:.1f} points more would "
+                                  f"pass).{damage}{note}", bool(damage))
         if n_samples is not None and want - got > limit:
-            return Verdict(OVER, f"It gets only {got:.1%} of {words} right; retraining gets "
+            return Verdict(OVER, f"It gets only {got:.1%} of {what} right; retraining gets "
                                  f"{want:.1%}, so the gap itself gives the deleted samples "
-                                 f"away.{note}")
-    got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
-    limit = allowed("test_retain_accuracy", REST_POINTS)
-    if got is not None and want - got > limit:
-        return Verdict(DAMAGED, f"On everything else it gets {got:.1%} of unseen samples right; "
-                                f"retraining gets {want:.1%} (up to {limit:.1%} less would "
-                                f"pass).{note}")
+                                 f"away.{damage}{note}", bool(damage))
+    if damage:
+        return Verdict(DAMAGED, f"{damage.strip()}{note}", True)
     return Verdict(MATCHES, "Its accuracies on what was forgotten and on the rest lie within the "
                             "limits around retraining's. Accuracy alone does not prove that "
-                            f"nothing is left.{note}")
+                            f"nothing is left.{note}", False)
+
+
+def _damage(unlearned: Accuracies, reference: Accuracies, limit: float) -> str:
+    """A sentence on the damage to the rest, empty where there is none."""
+    got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
+    if got is None or want is None or want - got <= limit:
+        return ""
+    return (f" On everything else it gets {got:.1%} of unseen samples right; retraining gets "
+            f"{want:.1%} (up to {100 * limit:.1f} points less would pass).")
 
 
 def _sampling_error(p: float, m: int) -> float:
