@@ -55,7 +55,8 @@ def judge(
 
     damage = _damage(unlearned, reference, allowed("test_retain_accuracy", REST_POINTS))
     note = ("" if spread["test_retain_accuracy"] is not None else
-            " With a single retrained model the spread is unknown: how much is only chance.")
+            " With a single retrained model the spread between such models is unknown, and with "
+            "it how much of a difference is only chance.")
 
     for split, what in (("forget_accuracy", "what was to be forgotten"),
                         ("test_forget_accuracy", "unseen samples of it")):
