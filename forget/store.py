@@ -60,7 +60,12 @@ def to_bytes(stored: Stored) -> bytes:
     record = json.dumps(stored.record)
     tensors = {name: value.detach().cpu().contiguous()
                for name, value in stored.model.state_dict().items()}
-    return safetensors.torch.save(tensors, {"forget": record, "seal": seal(record, tensors)})
+    return safetensors.torch.save(tensors, header(record, seal(record, tensors)))
+
+
+def header(record: str, sealed: str) -> dict[str, str]:
+    """One entry for both: safetensors writes several in an order that changes from run to run."""
+    return {"forget": json.dumps({"record": record, "seal": sealed})}
 
 
 def save(stored: Stored, path: Path) -> None:
@@ -73,16 +78,16 @@ def load(path: Path) -> Stored:
     _check_manifest(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            about = json.loads((file.metadata() or {})["forget"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if header["seal"] != seal(header["forget"], tensors):
+        if about["seal"] != seal(about["record"], tensors):
             raise damaged
-        record = json.loads(header["forget"])
+        record = json.loads(about["record"])
         learner = LEARNERS[record["learner"]](**record["settings"])
         model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
         model.load_state_dict(tensors, strict=True)
     except (SafetensorError, BadInput, OSError, KeyError, ValueError, TypeError,
-            RuntimeError) as error:
+            RuntimeError, AttributeError) as error:
         raise damaged from error
     return Stored(frozen(model), record)
 

@@ -212,7 +212,7 @@ def with_record(record) -> bytes:
     if record is None:
         return safetensors.torch.save(tensors)
     text = record if isinstance(record, str) else json.dumps(record)
-    return safetensors.torch.save(tensors, {"forget": text, "seal": store.seal(text, tensors)})
+    return safetensors.torch.save(tensors, store.header(text, store.seal(text, tensors)))
 
 
 def good_record(**changes) -> dict:
@@ -242,7 +242,7 @@ def test_a_tampered_record_is_found(path, record):
 
 def test_weights_of_another_model_under_an_old_record_are_found(path):
     text = json.dumps(good_record())
-    header = {"forget": text, "seal": store.seal(text, weights_of(stored_model("mlp")))}
+    header = store.header(text, store.seal(text, weights_of(stored_model("mlp"))))
     other = weights_of(stored_model("mlp", seed=1))
     refused(path, safetensors.torch.save(other, metadata=header))
 
@@ -251,14 +251,14 @@ def test_weights_of_another_model_under_an_old_record_are_found(path):
 def test_a_record_that_was_changed_under_its_seal_is_found(path, name):
     tensors = weights_of(stored_model("mlp"))
     seal = store.seal(json.dumps(good_record()), tensors)
-    header = {"forget": json.dumps(good_record(**{name: 12345})), "seal": seal}
+    header = store.header(json.dumps(good_record(**{name: 12345})), seal)
     refused(path, safetensors.torch.save(tensors, metadata=header))
 
 
 def test_missing_and_additional_tensors_are_found(path):
     tensors = weights_of(stored_model("mlp"))
     text = json.dumps(good_record())
-    header = {"forget": text, "seal": store.seal(text, tensors)}
+    header = store.header(text, store.seal(text, tensors))
     refused(path, safetensors.torch.save(tensors | {"more": torch.zeros(1)}, metadata=header))
     del tensors["fc2.bias"]
     refused(path, safetensors.torch.save(tensors, metadata=header))
