@@ -42,10 +42,10 @@ def line(digit: str, result: Result) -> str:
 def with_lr(base: Result, dataset, splits: Splits, lr: float) -> Result:
     """The same request by gradient ascent with another lr, judged beside the same references."""
     method = GradientAscent(lr=lr)
-    model, seconds, curve = unlearn(dataset, base.start, base.request, method, base.seed, splits)
+    done = unlearn(dataset, base.start, base.request, method, base.seed, splits)
     return dataclasses.replace(
-        base, method=method, unlearned=model, measured_unlearned=splits.measure(model),
-        seconds=base.seconds | {"forget": seconds}, curve=curve)
+        base, method=method, unlearned=done.model, measured_unlearned=splits.measure(done.model),
+        seconds=base.seconds | {"forget": done.seconds}, curve=done.curve)
 
 
 def main() -> None:

@@ -14,19 +14,22 @@ from typing import Any
 
 from tqdm import tqdm
 
+from forget import store
 from forget.adopt import adopt
 from forget.data import DATASETS, Dataset, find_dataset
 from forget.data.files import Progress
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
-from forget.errors import BadInput, ForgetError
+from forget.errors import BadInput, ForgetError, NotVerified
 from forget.export import save_outcome, summary, write_json
 from forget.knobs import Knobs
-from forget.learn import start_from
-from forget.learners import LEARNERS
+from forget.learn import resume, start_from
+from forget.learners import LEARNERS, Learner
 from forget.methods import METHODS
-from forget.request import FORMS, NOTHING, Request, parse_request
+from forget.request import FORMS, NOTHING, Forgotten, Request, parse_request
+from forget.result import Start
 from forget.run import run
+from forget.verify import verify
 from forget.warm import warm
 from forget.watch import Watch
 
@@ -80,13 +83,31 @@ def _parser() -> argparse.ArgumentParser:
                      help=f"{FORMS}; given several times, one on top of the other")
     sub.add_argument("--method", required=True, metavar="NAME")
     sub.add_argument("--model", type=Path, metavar="FILE",
-                     help="start from a checkpoint that someone else trained")
+                     help="start from a model that an earlier run wrote, or a checkpoint that "
+                     "someone else trained")
     sub.add_argument("--references", type=_count, default=1, metavar="N",
                      help="retrained models to compare with; two or more give their spread")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     sub.add_argument("--out", type=Path, metavar="DIR",
-                     help="write result.json and model.safetensors")
+                     help="write result.json, model.safetensors with its secret part beside "
+                     "it, and the certificate where there is one")
     _common(sub)
+
+
+    sub = command("verify", _verify, "check a certificate against the model and the data")
+    sub.add_argument("certificate", type=Path, metavar="CERTIFICATE")
+    sub.add_argument("--model", type=Path, required=True, metavar="PUBLISHED")
+    sub.add_argument("--data", required=True, metavar="DATASET",
+                     help="the data, with or without what was forgotten")
+    sub.add_argument("--secret", type=Path, metavar="WEIGHTS64",
+                     help="the secret file: recompute the residual and the noise")
+    sub.add_argument("--reference", action="store_true",
+                     help="solve on the retained data, and test whether the published weights are "
+                     "that plus noise")
+    sub.add_argument("--forget", action="append", default=[], metavar="SPEC",
+                     help="what was forgotten, where DATASET still holds it and no secret is given")
+    sub.add_argument("--seed", type=_seed, default=0, metavar="N",
+                     help="the run's seed, for --forget random:COUNT")
     return parser
 
 
@@ -188,11 +209,9 @@ def _run(options: argparse.Namespace) -> None:
     with Bars() as bars:
         dataset = find_dataset(options.dataset).load(bars.bytes)
         dataset = dataset.to(pick_device())
-        requests = _requests(options.forget, dataset, options.seed)
         warm()
-        start = (adopt(options.model, dataset) if options.model
-                 else start_from(learner, dataset, options.seed, bars))
-        *earlier, last = requests
+        start = _start(options, learner, dataset, bars)
+        *earlier, last = _requests(options.forget, dataset, options.seed, start.forgotten)
         for request in earlier:
             done = run(dataset, start, request, method, options.seed, references=0, watch=bars)
             start = done.next_start()
@@ -204,12 +223,51 @@ def _run(options: argparse.Namespace) -> None:
     print(summary(result))
 
 
-def _requests(specs: list[str], dataset: Dataset, seed: int) -> list[Request]:
+def _start(
+    options: argparse.Namespace, learner: Learner, dataset: Dataset, bars: "Bars"
+) -> Start:
+    """The model that a run starts from."""
+    if options.model is None:
+        # A wrong request shall not cost a training first.
+        _requests(options.forget, dataset, options.seed)
+        return start_from(learner, dataset, options.seed, bars)
+    if not options.model.is_file():
+        raise BadInput(f"there is no file '{options.model}'; give a checkpoint")
+    if store.is_own(options.model):
+        return resume(options.model, dataset)
+    return adopt(options.model, dataset)
+
+
+def _requests(
+    specs: list[str], dataset: Dataset, seed: int, forgotten: Forgotten = NOTHING
+) -> list[Request]:
     """All requests, each read as coming on top of those before it."""
-    forgotten = NOTHING
+    before = len(forgotten.requests)
     for spec in specs:
         forgotten += parse_request(spec, dataset, seed, forgotten)
-    return list(forgotten.requests)
+    return list(forgotten.requests[before:])
+
+
+def _verify(options: argparse.Namespace) -> None:
+    for path in (options.certificate, options.model, options.secret):
+        if path is not None and not path.is_file():
+            raise BadInput(f"there is no file '{path}'; give the one that a run wrote")
+    with Bars() as bars:
+        dataset = find_dataset(options.data).load(bars.bytes)
+        forgotten = Forgotten(tuple(_requests(options.forget, dataset, options.seed)))
+        checks = verify(options.certificate, options.model, dataset, options.secret,
+                        forgotten if options.forget else None, options.reference, bars)
+    for check in checks:
+        mark = {True: "yes", False: "NO", None: "not checked"}[check.passed]
+        print(f"{check.what}: {mark}" + (f" ({check.detail})" if check.detail else ""))
+    if any(check.passed is False for check in checks):
+        raise NotVerified("not verified")
+    if options.secret is None:
+        print("Only hashes were compared: without --secret nothing more was checked."
+              if not options.reference else
+              "Without --secret the residual and the committed noise were not checked.")
+    else:
+        print("verified")
 
 
 def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:

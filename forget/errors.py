@@ -33,10 +33,14 @@ class DamagedFile(ForgetError):
 
 
 class Diverged(ForgetError):
-    """Training or unlearning produced a number that is not finite."""
+    """Training or unlearning produced a number that is not finite, or a solver got nowhere."""
 
 
 class Cancelled(ForgetError):
     """The person who asked for the work stopped it."""
 
     exit_status = 130
+
+
+class NotVerified(ForgetError):
+    """A certificate does not hold for the files and data given."""

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from forget import store
+from forget.certificate import text_of
 from forget.data.files import write_atomically
 from forget.errors import BadInput
 from forget.measure import SPLITS
 from forget.result import Result
-from forget.store import Stored
 
 SPLIT_NAMES = {
     "forget_accuracy": "to forget, trained on",
@@ -49,7 +49,7 @@ def csv_text(result: Result) -> str:
 
 def model_bytes(result: Result) -> bytes:
     """The unlearned model as a safetensors file."""
-    return store.to_bytes(Stored(result.unlearned, result.record()))
+    return result.files.public
 
 
 def write_json(result: Result, path: Path) -> None:
@@ -57,14 +57,35 @@ def write_json(result: Result, path: Path) -> None:
 
 
 def save_outcome(result: Result, folder: Path) -> None:
-    """``result.json`` and ``model.safetensors`` in a folder, which is made."""
+    """The result, the model and what goes with it, in a folder, which is made.
+
+    ``model.secret.safetensors`` stays with whoever runs the server: what was forgotten, and what
+    the learner needs to forget more.
+    """
+    model, files = folder / "model.safetensors", result.files
+    certificate = certificate_text(result).encode() if files.certificate else None
+    _write(model, files.public)
+    _write_or_remove(store.secret_path(model), files.secret, mode=0o600)
     _write(folder / "result.json", json_text(result).encode())
-    _write(folder / "model.safetensors", model_bytes(result))
+    _write_or_remove(folder / "certificate.json", certificate)
 
 
-def _write(path: Path, data: bytes) -> None:
+def certificate_text(result: Result) -> str:
+    """The certificate as it is handed out; only for a result that has one."""
+    return text_of(result.files.certificate)
+
+
+def _write_or_remove(path: Path, data: bytes | None, mode: int = 0o644) -> None:
+    """Write a file, or remove what another run left there, which is not of this model."""
+    if data is None:
+        path.unlink(missing_ok=True)
+    else:
+        _write(path, data, mode)
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     try:
-        write_atomically(path, data)
+        write_atomically(path, data, mode)
     except OSError as error:
         raise BadInput(f"cannot write '{path}' ({error.strerror}); choose another place") from error
 

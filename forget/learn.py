@@ -7,10 +7,12 @@ import torch
 from forget import store
 from forget.data import Dataset
 from forget.device import generator, use_fixed_threads
-from forget.learners import Learner
+from forget.errors import BadInput
+from forget.learners import LEARNERS, Learner
 from forget.measure import Splits
 from forget.metrics.accuracy import Predictions
-from forget.request import NOTHING, Forgotten
+from forget.represent import represent
+from forget.request import NOTHING, Forgotten, Request, parse_request
 from forget.result import Start, model_record
 from forget.steps import drive
 from forget.store import Stored
@@ -40,6 +42,7 @@ def learn(
 
     Given splits, the watch is told the curve on the way.
     """
+    dataset = represent(learner, dataset, watch)
     path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
     if path.is_file():
@@ -48,20 +51,59 @@ def learn(
     use_fixed_threads()
     keep = torch.ones(len(dataset.train), dtype=torch.bool)
     keep[forgotten.ids] = False
+    data = dataset.train.take(keep.to(device))
     draw = generator(seed)
     model = learner.build(dataset.input_shape, len(dataset.classes), draw).to(device)
     curve = Curve(model, curve_for, watch)
-    seconds = drive(learner.train(model, dataset.train.take(keep.to(device)), draw),
-                    curve.on_step, watch.cancelled)
-    accuracy = Predictions.of(model, dataset.test).accuracy
+    seconds = drive(learner.train(model, data, draw), curve.on_step, watch.cancelled)
     record = model_record(dataset.name, learner, seed, model, dataset.input_shape) | {
-        "seconds": seconds, "test_accuracy": accuracy, "device": device.type}
+        "seconds": seconds, "device": device.type,
+        "test_accuracy": Predictions.of(model, dataset.test).accuracy}
+    if forgotten.requests:
+        model.secret = {}  # a model to compare with is never asked to forget
+    else:
+        watch.phase("Preparing for requests")
+        record["prepare_seconds"] = dataset.feature_seconds + drive(
+            learner.prepare(model, data, draw), watch.step, watch.cancelled)
     stored = Stored(store.frozen(model), record)
     store.save(stored, path)
     return stored
 
 
+def resume(path: Path, dataset: Dataset) -> Start:
+    """The start from a model that an earlier run wrote, with what lies beside it.
+
+    Raises :class:`BadInput` where it belongs to other data or its secret file is missing.
+    """
+    stored = store.load(path)
+    record = stored.record
+    learner = LEARNERS[record["learner"]](**record["settings"])
+    wanted = (dataset.name, list(dataset.input_shape), len(dataset.classes))
+    if (record["dataset"], record["input_shape"], record["n_classes"]) != wanted:
+        raise BadInput(f"{path.name} was made on '{record['dataset']}', not on '{dataset.name}'; "
+                       "give the dataset that it was made on")
+    stored.model.to(dataset.train.y.device)
+    return Start(stored, learner, _forgotten_by(path, stored, dataset))
+
+
+def _forgotten_by(path: Path, stored: Stored, dataset: Dataset) -> Forgotten:
+    """What a model on disk has forgotten: from its secret file, or from its own record."""
+    secret = store.secret_path(path)
+    if secret.is_file():
+        kept, about = store.read_secret(secret)
+        return Forgotten(tuple(Request(spec, kept[f"request.{i}"], index)
+                               for i, (spec, index) in enumerate(about.get("requests", []))))
+    forgotten = NOTHING
+    if "method" in stored.record and "forgotten" not in stored.record:
+        raise BadInput(f"{path.name} comes without {secret.name}, which says what it has "
+                       "forgotten; put it beside the model")
+    for spec in stored.record.get("forgotten", []):
+        forgotten += parse_request(spec, dataset, stored.record["seed"], forgotten)
+    return forgotten
+
+
 def start_from(learner: Learner, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
     """The original that a run starts from: stored, or trained now and stored."""
+    dataset = represent(learner, dataset, watch)
     watch.phase("Training the original model")
     return Start(learn(learner, dataset, seed, watch=watch), learner)

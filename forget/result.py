@@ -3,10 +3,13 @@
 import dataclasses
 import statistics
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from torch import nn
 
+from forget import store
+from forget.certificate import issue
 from forget.device import THREADS, versions
 from forget.learners import Learner
 from forget.measure import SPLITS, Measured
@@ -43,10 +46,27 @@ class Start:
         """The model before any request."""
         return (self.first or self).stored.model
 
+    def prepare_seconds(self, more: float = 0.0) -> float | None:
+        """What making this start cost, and ``more`` spent on it since; None where unknown."""
+        made = self.stored.record.get("seconds")
+        if made is None:
+            return None
+        return made + self.stored.record.get("prepare_seconds", 0.0) + more
+
     @property
     def origin(self) -> dict[str, Any]:
         """The record of the model before any request."""
         return (self.first or self).stored.record
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """An unlearned model's files: ``public`` to hand out; ``secret`` to keep, where there is one,
+    and the certificate."""
+
+    public: bytes
+    secret: bytes | None
+    certificate: dict[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +75,7 @@ class Result:
 
     ``curve``: the points measured while the method worked.
     ``layers``: how far the method moved each layer, by name.
+    ``statement``: what the method certifies, where it certifies anything.
     """
 
     dataset: str
@@ -72,6 +93,7 @@ class Result:
     seconds: dict[str, float | None]
     curve: list[Point]
     layers: dict[str, float]
+    statement: dict[str, Any] | None = None
 
     @property
     def reference_accuracies(self) -> dict[str, float | None]:
@@ -143,9 +165,31 @@ class Result:
                        tuple(self.start.stored.record["input_shape"])) | {
             "method": self.method.name,
             "params": self.method.settings(),
-            "forgotten": [r.spec for r in (*self.start.forgotten.requests, self.request)],
-            "seconds": self.seconds["forget"],
+            "forget_seconds": self.seconds["forget"],
+            # Where there is a secret file it says so, and the public one need not.
+            **({} if store.secret_of(self.unlearned) else
+               {"forgotten": [request.spec for request in self.forgotten.requests]}),
         }
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """All that the unlearned model was asked to forget."""
+        return self.start.forgotten + self.request
+
+    @cached_property
+    def files(self) -> Files:
+        """The unlearned model as files to hand out, and to keep."""
+        public = store.to_bytes(Stored(self.unlearned, self.record()))
+        forgotten, kept = self.forgotten, store.secret_of(self.unlearned)
+        if not kept:
+            return Files(public, None, None)
+        secret = store.secret_bytes(
+            kept | {"forgotten_ids": forgotten.ids}
+            | {f"request.{i}": r.ids for i, r in enumerate(forgotten.requests)},
+            {"requests": [[r.spec, r.class_index] for r in forgotten.requests]}, public)
+        certificate = None if self.statement is None else issue(
+            self.statement, self.start.model, self.unlearned, forgotten, public, secret)
+        return Files(public, secret, certificate)
 
     def to_json(self) -> dict[str, Any]:
         """The command line's result (its contract is in the README)."""
@@ -178,7 +222,7 @@ class Result:
             "distance_to_retrained": self.distance,
             "speed_up": self.speed_up,
             "speed_up_with_preparation": self.speed_up_with_preparation,
-            "certificate": None,
+            "certificate": self.files.certificate if self.statement else None,
             "verdict": verdict.words if verdict else None,
             "verdict_reason": verdict.reason if verdict else None,
             "versions": versions(),

@@ -2,10 +2,13 @@
 
 import copy
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
 from forget import store
+from forget.certificate import data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
 from forget.errors import BadInput
@@ -13,9 +16,10 @@ from forget.learn import learn
 from forget.measure import Splits
 from forget.methods import Method, Task
 from forget.metrics.weights import change_per_layer
+from forget.represent import represent
 from forget.request import Request
 from forget.result import Result, Start
-from forget.steps import Point, drive
+from forget.steps import Point, Step, drive
 from forget.watch import UNWATCHED, Curve, Watch
 
 
@@ -37,9 +41,16 @@ def run(
         raise BadInput(f"'{method.name}' needs the learner '{method.learner}', not "
                        f"'{start.learner.name}'; choose that learner or another method")
     use_fixed_threads()
+    raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)
     watch.phase(f"Forgetting: {method.title}")
-    unlearned, seconds, curve = unlearn(dataset, start, request, method, seed, splits, watch)
+    done = unlearn(dataset, start, request, method, seed, splits, watch)
+    unlearned = done.model
+    statement = done.statement
+    more = done.prepared if start.forgotten.requests else 0.0  # an original comes prepared
+    if statement is not None:
+        kept = raw.train.take(retained_rows(raw, (start.forgotten + request).ids))
+        statement |= {"dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
     watch.phase("Measuring the unlearned model")
     result = Result(
         dataset=dataset.name,
@@ -54,10 +65,11 @@ def run(
         measured_original=splits.measure(start.original, watch.check),
         measured_unlearned=splits.measure(unlearned, watch.check),
         measured_references=(),
-        seconds={"prepare": start.stored.record.get("seconds"), "forget": seconds,
-                 "retrain": None},
-        curve=curve,
+        seconds={"prepare": (start.first or start).prepare_seconds(more),
+                 "forget": done.seconds, "retrain": None},
+        curve=done.curve,
         layers=change_per_layer(start.model, unlearned),
+        statement=statement,
     )
     watch.unlearned(result)
     return compare(result, dataset, references, watch)
@@ -65,6 +77,7 @@ def run(
 
 def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED) -> Result:
     """The result with retrained models added until it has ``references`` of them."""
+    dataset = represent(result.start.learner, dataset, watch)
     splits = Splits(dataset, result.request, result.start.forgotten)
     for index in range(len(result.references), references):
         result = _with_reference(result, dataset, splits, index, references, watch)
@@ -72,13 +85,28 @@ def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UN
     return result
 
 
+@dataclasses.dataclass(frozen=True)
+class Unlearned:
+    """What a method made: the model, the wall seconds it took, the curve on the way, and what it
+    certifies, if anything.  ``prepared``: seconds that the learner prepared for before them."""
+
+    model: nn.Module
+    seconds: float
+    curve: list[Point]
+    statement: dict[str, Any] | None
+    prepared: float
+
+
 def unlearn(
     dataset: Dataset, start: Start, request: Request, method: Method, seed: int,
     splits: Splits, watch: Watch = UNWATCHED,
-) -> tuple[nn.Module, float, list[Point]]:
-    """U on a deep copy of the start's model: the unlearned model, wall seconds and the curve."""
+) -> Unlearned:
+    """U on a deep copy of the start's model."""
     model = copy.deepcopy(start.model).requires_grad_(True)
     turn = len(start.forgotten.requests)
+    known = dataset.train.take(retained_rows(dataset, start.forgotten.ids))
+    prepared = drive(start.learner.prepare(model, known, generator(derive(seed, "prepare", turn))),
+                     watch.step, watch.cancelled)
     whole = request.class_index is not None
     task = Task(
         learner=start.learner,
@@ -90,8 +118,20 @@ def unlearn(
         generator=generator(derive(seed, "method", method.name, turn)),
     )
     curve = Curve(model, splits, watch)
-    seconds = drive(method.steps(model, task), curve.on_step, watch.cancelled)
-    return store.frozen(model), seconds, curve.points
+    work = Returning(method.steps(model, task))
+    seconds = drive(iter(work), curve.on_step, watch.cancelled)
+    return Unlearned(store.frozen(model), seconds, curve.points, work.returned, prepared)
+
+
+class Returning:
+    """A generator that keeps what another one returns at its end."""
+
+    def __init__(self, work: Iterator[Step]):
+        self._work = work
+        self.returned: Any = None
+
+    def __iter__(self) -> Iterator[Step]:
+        self.returned = yield from self._work
 
 
 def _with_reference(

@@ -24,6 +24,7 @@ from forget.paths import downloads
 
 MANIFEST = "manifest.json"
 TRAINED = "trained"
+SECRET = ".secret.safetensors"
 SUFFIXES = (".safetensors", ".pt", ".pth")
 MAX_BYTES = 512 << 20
 
@@ -69,23 +70,66 @@ def header(record: str, sealed: str) -> dict[str, str]:
 
 
 def save(stored: Stored, path: Path) -> None:
-    write_atomically(path, to_bytes(stored))
+    """Write the model, and beside it what its learner keeps to be able to forget, if anything."""
+    public = to_bytes(stored)
+    if secret := secret_of(stored.model):
+        write_atomically(secret_path(path), secret_bytes(secret, {}, public), mode=0o600)
+    write_atomically(path, public)
 
 
-def load(path: Path) -> Stored:
-    """Read a model that :func:`save` wrote; :class:`DamagedFile` where a byte of it changed."""
+def secret_of(model: nn.Module) -> dict[str, Tensor]:
+    """What a learner keeps beside a model's public weights; empty for most."""
+    return getattr(model, "secret", {})
+
+
+def secret_path(path: Path) -> Path:
+    """Where the secret of the model at ``path`` lies."""
+    return path.with_name(path.stem + SECRET)
+
+
+def secret_bytes(secret: dict[str, Tensor], about: dict[str, Any], public: bytes) -> bytes:
+    """A safetensors file that belongs to one model file and to no other.
+
+    ``about``: plain JSON data to go with it.
+    """
+    record = json.dumps({"model": hashlib.sha256(public).hexdigest()} | about)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in secret.items()}
+    return safetensors.torch.save(tensors, header(record, seal(record, tensors)))
+
+
+def read_secret(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the record of a secret file; :class:`DamagedFile` where a byte changed."""
+    try:
+        return _read_sealed(path)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise DamagedFile(f"{path} is damaged: start from another model") from error
+
+
+def _read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {})["forget"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    if about["seal"] != seal(about["record"], tensors):
+        raise ValueError("the seal is broken")
+    return tensors, json.loads(about["record"])
+
+
+def load(path: Path, with_secret: bool = True) -> Stored:
+    """Read a model that :func:`save` wrote, with its secret where that lies beside it.
+
+    Raises :class:`DamagedFile` where a byte changed.
+    """
     damaged = DamagedFile(f"{path} is damaged: delete it and it is made again")
     _check_manifest(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["forget"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if about["seal"] != seal(about["record"], tensors):
-            raise damaged
-        record = json.loads(about["record"])
+        tensors, record = _read_sealed(path)
         learner = LEARNERS[record["learner"]](**record["settings"])
         model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
         model.load_state_dict(tensors, strict=True)
+        if with_secret and secret_path(path).is_file():
+            model.secret, about = _read_sealed(secret_path(path))
+            if about["model"] != sha256_of(path):
+                raise ValueError("the secret belongs to another model")
     except (SafetensorError, BadInput, OSError, KeyError, ValueError, TypeError,
             RuntimeError, AttributeError) as error:
         raise damaged from error
@@ -138,6 +182,17 @@ def foreign_files() -> list[Path]:
     return [path for path in sorted(downloads().rglob("*"))
             if path.suffix in SUFFIXES and path.is_file() and path.name not in shipped
             and path.parent.name != TRAINED and not path.parent.name.startswith(".")]
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is a model that this program wrote, whole or damaged."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "forget" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def read_foreign(path: Path) -> nn.Module:

@@ -35,7 +35,11 @@ from forget.watch import Watch
 TINY = tiny_dataset()
 
 # Glyphs of neighbouring classes are two pixels apart, so shifted copies of them would be ambiguous.
-LEARNER_SETTINGS = {"epochs": 1, "min_steps": 40, "shift": 0}
+LEARNER_SETTINGS = {
+    "network": {"epochs": 1, "min_steps": 40, "shift": 0},
+    "sisa": {"epochs": 20, "shards": 2, "slices": 2, "batch_size": 16, "shift": 0},
+    "convex": {},
+}
 # Fine-tuning has two batches an epoch here.
 METHOD_SETTINGS = {"epochs": 10, "min_steps": 1}
 
@@ -51,7 +55,7 @@ def reduced(cls, settings, **given):
 
 
 def learner_of(name, **given):
-    return reduced(LEARNERS[name], LEARNER_SETTINGS, **given)
+    return LEARNERS[name](**LEARNER_SETTINGS[name] | given)
 
 
 def method_of(name, **given):
@@ -62,6 +66,7 @@ def trained(learner, data: Samples, seed: int, n_classes: int = 4) -> nn.Module:
     draw = generator(seed)
     model = learner.build(tuple(data.x.shape[1:]), n_classes, draw)
     drive(learner.train(model, data, draw))
+    drive(learner.prepare(model, data, draw))
     return frozen(model)
 
 
@@ -92,9 +97,9 @@ def forget(method, spec="class:b", seed=0, dataset=TINY, start=None, watch=None)
     request = parse_request(spec, dataset, 0)
     splits = Splits(dataset, request, start.forgotten)
     watch = watch or Recorder()
-    model, seconds, _ = unlearn(dataset, start, request, method, seed, splits, watch)
-    assert seconds >= 0
-    return model
+    done = unlearn(dataset, start, request, method, seed, splits, watch)
+    assert done.seconds >= 0
+    return done.model
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
@@ -232,7 +237,10 @@ def test_the_unlearned_model_comes_in_eval_mode_and_without_gradients(name):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name, spec):
     models = [forget(method_of(name), spec, seed=seed) for seed in (3, 3, 4)]
     assert same_weights(models[0], models[1])
-    assert not same_weights(models[0], models[2])
+    if name == "sisa":  # all chance is in the checkpoints: what it goes on with, it got from them
+        assert same_weights(models[0], models[2])
+    else:
+        assert not same_weights(models[0], models[2])
 
 
 @EVERY_METHOD
@@ -283,7 +291,8 @@ def shifted_rows_of(x: torch.Tensor) -> set[bytes]:
     return set().union(*(rows_of(torch.roll(x, move, (2, 3))) for move in moves))
 
 
-@EVERY_METHOD
+@pytest.mark.parametrize(
+    "name", [name for name, cls in METHODS.items() if cls.learner == "network"])
 @pytest.mark.parametrize("spec", ["class:b", "random:20"])
 def test_no_gradient_ever_sees_held_out_or_test_samples(name, spec):
     """Held-out data serve stop rules only; retraining and fine-tuning do not even touch D_f."""
@@ -335,7 +344,7 @@ def test_retraining_resets_nested_layers_too():
         def build(self, input_shape, n_classes, generator):
             return Nested(super().build(input_shape, n_classes, generator))
 
-    learner = NestedNetwork(**LEARNER_SETTINGS)
+    learner = NestedNetwork(**LEARNER_SETTINGS["network"])
     original = trained(learner, TINY.train, 0)
     retrained = forget(method_of("retrain"), start=Start(Stored(original, {}), learner))
     for old, new in zip(original.parameters(), retrained.parameters(), strict=True):
@@ -360,7 +369,7 @@ def test_retraining_does_not_depend_on_the_original():
     assert same_weights(forget(method_of("retrain")), forget(method_of("retrain"), start=other))
 
 
-@pytest.mark.parametrize("name", ["retrain", "finetune"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "gradient_ascent"])
 def test_methods_without_a_stop_rule_do_not_look_at_held_out_data(name):
     other = forget(method_of(name), dataset=with_noise(TINY, "held_out", slice(None)))
     assert same_weights(forget(method_of(name)), other)
@@ -633,7 +642,7 @@ def test_a_learners_model_takes_raw_images(name):
     assert TINY.train.x.dtype == torch.uint8
     logits = model(TINY.train.x[:7])
     assert logits.shape == (7, 4)
-    assert logits.dtype == torch.float32
+    assert logits.is_floating_point()
     assert model.n_classes == 4
 
 
@@ -644,7 +653,10 @@ def test_a_learner_learns_feature_vectors(name):
     x = torch.randn(200, 6, generator=draw) * 0.3
     x[torch.arange(200), y] += 2
     data = Samples(x, y, torch.arange(200))
-    model = trained(learner_of(name, lr=0.02), data, 0, n_classes=3)
+    learner = learner_of(name)
+    if hasattr(learner, "lr"):
+        learner = dataclasses.replace(learner, lr=0.02)
+    model = trained(learner, data, 0, n_classes=3)
     assert Predictions.of(model, data).accuracy > 0.9
 
 
@@ -674,7 +686,9 @@ def test_training_yields_steps_that_are_counted_to_their_total(name):
     model = learner.build(TINY.input_shape, 4, draw)
     drive(learner.train(model, TINY.train, draw), lambda step, _: seen.append(step))
     assert [step.index for step in seen] == list(range(1, len(seen) + 1))
-    assert {step.total for step in seen} == {len(seen)}
+    assert seen[-1].total == len(seen)
+    if name != "convex":  # nobody knows beforehand how many iterations a solver takes
+        assert {step.total for step in seen} == {len(seen)}
     assert not any(module.training for module in model.modules())
 
 

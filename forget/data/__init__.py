@@ -47,18 +47,25 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Three parts that never mix: ``train`` (D), ``held_out`` (for stop rules) and ``test``."""
+    """Three parts that never mix: ``train`` (D), ``held_out`` (for stop rules) and ``test``.
+
+    ``through``: the feature map that its inputs went through, empty for raw ones;  ``raw_shape``:
+    then the shape of a raw input;  ``feature_seconds``: what the map took.
+    """
 
     name: str
     classes: tuple[str, ...]
     train: Samples
     held_out: Samples
     test: Samples
+    through: str = ""
+    raw_shape: tuple[int, ...] = ()
+    feature_seconds: float = 0.0
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input: (channels, height, width) or (d,)."""
-        return tuple(self.train.x.shape[1:])
+        """Shape of one raw input: (channels, height, width) or (d,)."""
+        return self.raw_shape or tuple(self.train.x.shape[1:])
 
     @cached_property
     def fingerprint(self) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from forget.data import Samples
+from forget.features import Features
 from forget.knobs import Knobs
 from forget.registry import Registry
 from forget.steps import Step
@@ -37,6 +38,19 @@ class Learner(Knobs, ABC):
         self, model: nn.Module, data: Samples, generator: torch.Generator
     ) -> Iterator[Step]:
         """Train ``model`` in place, yielding after each step."""
+
+    def feature_map(self, input_shape: tuple[int, ...]) -> Features | None:
+        """The fixed features that this learner's models put a head on, None for raw inputs."""
+        return None
+
+    def prepare(
+        self, model: nn.Module, data: Samples, generator: torch.Generator
+    ) -> Iterator[Step]:
+        """Make in ``model.secret`` whatever speeds up the next request and depends on no request.
+
+        ``data``: what the model was trained on. Nothing, unless a learner says otherwise.
+        """
+        return iter(())
 
 
 LEARNERS: Registry[Learner] = Registry("learner", __name__)

@@ -1,0 +1,261 @@
+"""Certified removal: Newton steps on a convex objective, and noise that hides what is left."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from forget.data import Samples
+from forget.errors import BadInput
+from forget.knobs import knob
+from forget.learners.convex import SOLVED, Convex, shown
+from forget.methods import METHODS, Method, Task
+from forget.models.head import Head
+from forget.private import noise_key, random_key
+from forget.solve.newton import ROUGH, Factor, factor, solve
+from forget.solve.objective import Evaluation, Objective, curvature_root, data_curvature
+from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
+from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
+from forget.steps import Step
+
+Work = Iterator[Step]
+
+
+@METHODS.register
+@dataclasses.dataclass(frozen=True)
+class Certified(Method):
+    """Newton's method on L(w; D_r) from the solution on D, until the measured residual is small.
+
+    Residual mode: stop at ||grad L(w; D_r)|| <= tau = sigma lambda n' / (2 c(epsilon, delta)), and
+    at the learner's own 1e-8 where that is less, then publish w + N(0, sigma^2) with fresh noise.
+    Strong convexity puts w within tau / (lambda n') of the one optimum, where the reference ends
+    too; the Gaussian mechanism does the rest (Balle and Wang 2018,
+    https://arxiv.org/abs/1805.06530; descent with perturbed publishing: Neel et al. 2021,
+    https://arxiv.org/abs/2007.02923).
+
+    Guo mode: the single Newton step of Guo et al. 2020, https://arxiv.org/abs/1911.03030. What it
+    leaves of the gradient is bounded, and bounds add up over requests; (epsilon, delta) holds while
+    their sum is at most sigma epsilon / c. Beyond that the model is retrained, and says so.
+
+    Assumes that the features never saw the data, that requests are not chosen by looking at
+    published models, and that the un-noised weights stay secret.
+
+    >>> Certified(epsilon=0.5).settings()["delta"]
+    1e-05
+    """
+
+    name = "certified"
+    title = "Certified: Newton step"
+    summary = ("Solves for the weights that retraining would give, and hides the tiny rest under "
+               "noise. Comes with a certificate that can be checked.")
+    learner = "convex"
+    picture = "newton"
+    order = 5
+
+    epsilon: float = knob(1.0, "Privacy loss that the certificate allows: below 1 is strict",
+                          low=1e-3, high=100.0, log=True)
+    delta: float = knob(1e-5, "Probability that the guarantee fails", low=1e-12, high=0.1, log=True)
+    bound: str = knob("tight", "Guo mode's bound on what one step leaves: the paper's, or the same "
+                      "with sharper constants", choices=tuple(BOUNDS))
+
+    def steps(self, model: Head, task: Task) -> Iterator[Step]:
+        if model.features.learnt_from:
+            raise BadInput(f"the features under this head were learnt from "
+                           f"{model.features.learnt_from}, so a certificate for the head would "
+                           "say nothing of the model; choose features that never saw the data")
+        if "weights" not in model.secret:
+            raise BadInput("this model comes without the secret file that lay beside it, so "
+                           "nothing can be certified; put it there, or train the model here")
+        run = self._residual if task.learner.mode == "residual" else self._guo
+        return (yield from run(model, task))
+
+    def _residual(self, model: Head, task: Task) -> Iterator[Step]:
+        learner: Convex = task.learner
+        objective = learner.objective(model, task.retain)
+        allowed = residual_allowed(learner.sigma, objective.strength, self.epsilon, self.delta)
+        if allowed < SOLVED:
+            raise BadInput(f"with sigma {learner.sigma:g} the residual may be {allowed:.2g} at "
+                           f"most, and models are solved to {SOLVED:g}: take a larger sigma or "
+                           "epsilon")
+        solution = yield from shown(model, newton_from(model, objective, task))
+        key = noise_key(task.generator)
+        learner.publish(model, solution.w, key)
+        yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
+                   {"gradient_norm": solution.residual})
+        return self._statement(model, task, allowed) | {
+            "residual": solution.residual, "iterations": solution.iterations,
+            "noise_multiplier": gaussian_multiplier(self.epsilon, self.delta),
+            "distance_allowed": allowed / objective.strength,
+        }
+
+    def _guo(self, model: Head, task: Task) -> Iterator[Step]:
+        learner: Convex = task.learner
+        allowed = budget(learner.sigma, self.epsilon, self.delta)
+        spent = model.secret["spent"].item()
+        x = model.rows(task.forget.x).double() * learner.radius
+        w = model.secret["weights"].to(x.device)
+        n = len(task.forget) + len(task.retain)
+        removal = single_step(w, x, task.forget.y, model.loss, learner.lam,
+                              known_curvature(model, n, x.device), self.bound)
+        yield Step(1, 2, "one Newton step", {"gradient_norm_bound": spent + removal.bound})
+        retrained = spent + removal.bound > allowed
+        if not retrained:
+            _settle(model, removal, spent)
+            yield Step(2, 2, f"published; {(spent + removal.bound) / allowed:.0%} of the budget "
+                             "spent", {"gradient_norm_bound": spent + removal.bound})
+        else:
+            taken = 1
+            for step in learner.train(model, task.retain, task.generator):
+                taken = step.index + 1
+                yield dataclasses.replace(step, index=taken, total=max(taken, 12),
+                                          doing=f"budget spent, retraining: {step.doing}")
+            yield Step(taken + 1, taken + 1, "budget was spent: retrained from scratch",
+                       {"gradient_norm": model.secret["spent"].item()})
+        now = model.secret["spent"].item()
+        return self._statement(model, task, allowed) | {
+            "residual": now, "iterations": 1 if not retrained else taken - 1,
+            "bound": self.bound, "bound_of_this_request": removal.bound,
+            "bound_worst_case": worst_case(learner.lam, n, len(task.forget), BOUNDS[self.bound]),
+            "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
+        }
+
+    def _statement(self, model: Head, task: Task, allowed: float) -> dict[str, Any]:
+        """What a certificate says, apart from hashes of files and data."""
+        learner: Convex = task.learner
+        return {
+            "mode": learner.mode, "epsilon": self.epsilon, "delta": self.delta,
+            "sigma": learner.sigma, "lam": learner.lam,
+            "residual_allowed": allowed,
+            "n_retained": len(task.retain), "n_forgotten": len(task.forget),
+            "loss": model.loss.name, "features": model.features.name, "radius": learner.radius,
+            "covers": "whole model",
+            "covers_because": "the features under the head are fixed and never saw any data, and "
+                              "the head is the rest of the model",
+            "assumptions": list(ASSUMPTIONS[learner.mode]),
+        }
+
+
+ASSUMPTIONS = {
+    "residual": (
+        "The un-noised weights and the noise's key stay with whoever runs the server.",
+        "Requests are not chosen by looking at published models.",
+        "It holds for this publication against one of the retrained reference; publications of "
+        "several requests seen together compose, and their epsilons add up at worst.",
+        "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
+        "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
+    ),
+    "guo": (
+        "The vector b of the objective and its key stay with whoever runs the server.",
+        "Requests are not chosen by looking at published models.",
+        "The residual is a bound on the gradient norm, added up over all requests since the last "
+        "training, and holds for each column of weights with its own noise.",
+        "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
+        "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
+    ),
+}
+"""What a certificate rests on, in words."""
+
+
+SAME_NOISE = ("noise_key", "salt")
+"""What a single step leaves as it was: the noise is in the objective and stays there."""
+
+
+def newton_from(model: Head, objective: Objective, task: Task):
+    """From the weights on D to those on D_r: the curvature without D_f first, then the solver.
+
+    Yields steps with their weights, the state before the first iteration included, and returns a
+    :class:`Solution`. The first iteration is the plain Newton step of the literature.
+    """
+    w = model.secret["weights"].to(task.device)
+    known = without(model, objective, task.forget, w, task.learner)
+    at = objective.evaluate(w)
+    yield Step(1, 12, "the retained samples' gradient at the original",
+               {"gradient_norm": at.residual}), w
+    iterations, contracts = 0, True
+    while contracts and at.residual > SOLVED:
+        there = w - known.solve(at.gradient)
+        new = objective.evaluate(there)
+        contracts = new.residual <= ROUGH * at.residual
+        if contracts or not iterations:
+            iterations += 1
+            yield _counted(iterations, "Newton step", new), there
+        if contracts:
+            w, at = there, new
+    if at.residual > SOLVED and task.whole_class:
+        # Far away, and the own column of a class that has no sample left is the reason.
+        w = head_start(objective, w, int(task.forget.y[0]))
+        at, known = objective.evaluate(w), None
+        iterations += 1
+        yield _counted(iterations, "the forgotten class's own weights set aside", at), w
+    work = solve(objective, w, SOLVED, task.generator, at, known, iterations)
+    while True:
+        try:
+            step, w = next(work)
+        except StopIteration as done:
+            return done.value
+        yield dataclasses.replace(step, index=step.index + 1, total=step.total + 1), w
+
+
+FEW = 4
+"""A share of at most a quarter of the size is taken out of the inverse; a larger one out of the
+matrix, which is then factorised anew."""
+
+
+def _counted(iterations: int, doing: str, at: Evaluation) -> Step:
+    return Step(iterations + 1, max(iterations + 1, 12), doing, {"gradient_norm": at.residual})
+
+
+def without(
+    model: Head, objective: Objective, forget: Samples, w: Tensor, learner: Convex
+) -> Factor:
+    """Factors of the prepared curvature with the forgotten samples' share taken out."""
+    lower = model.secret["factor"].to(w.device)
+    rows = model.rows(forget.x)
+    p = model.loss.probabilities(rows.double() @ w * learner.radius).to(lower.dtype)
+    root_columns = len(forget) * (p.shape[1] if model.loss.coupled else 1)
+    if root_columns <= lower.shape[1] // FEW:
+        return Factor(lower).without(curvature_root(model.loss, rows, learner.radius, p))
+    share = data_curvature(model.loss, rows, learner.radius, p)
+    return factor(lower @ lower.mT - share, -learner.lam * len(forget))
+
+
+def head_start(objective: Objective, w: Tensor, column: int) -> Tensor:
+    """The weights with one class's column drawn down until no sample is given to it.
+
+    The column becomes the multiple of the mean row that minimises the objective: one number, found
+    by Newton's method on the samples' scores.
+    """
+    rest = objective.loss.others(objective.scores(w), column)  # (n,)
+    along = objective.rows.mean(0, dtype=torch.float64) * objective.radius
+    shift = objective.scores(along[:, None])[:, 0]  # (n,)
+    size = along.square().sum() * objective.strength
+    t = rest.new_zeros(())
+    for _ in range(20):
+        p = torch.sigmoid(t * shift - rest)
+        slope = (p * shift).sum() + size * t
+        t = t - slope / ((p * (1 - p) * shift.square()).sum() + size)
+    w = w.clone()
+    w[:, column] = t * along
+    return w
+
+
+def known_curvature(model: Head, n: int, device: torch.device) -> Curvature:
+    """What the learner prepared for a single step."""
+    secret = {name: model.secret[name].to(device)
+              for name in ("curvature", "inverse", "gram", "largest")}
+    return Curvature(n, secret["curvature"], secret["inverse"], secret["gram"],
+                     secret["largest"].item())
+
+
+def _settle(model: Head, removal: Removal, spent: float) -> None:
+    """Publish a single step's weights, and keep what the next request needs to know."""
+    secret = model.secret
+    with torch.no_grad():
+        model.weight.copy_(removal.w)
+    model.secret = {name: secret[name] for name in SAME_NOISE} | {
+        "ids_key": random_key(), "seal_key": random_key(),
+        "weights": removal.w.cpu(),
+        "spent": torch.tensor(spent + removal.bound, dtype=torch.float64),
+    }

@@ -1,0 +1,44 @@
+"""SISA: train the affected shards again, from the last checkpoint that never saw the samples."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from forget.errors import BadInput
+from forget.methods import METHODS, Method
+from forget.sharding import plan
+from forget.steps import Step
+
+
+@METHODS.register
+@dataclasses.dataclass(frozen=True)
+class SisaForget(Method):
+    """Exact unlearning of a sharded ensemble (Bourtoule et al. 2021,
+    https://arxiv.org/abs/1912.03817).
+
+    In each shard that holds a forgotten sample, everything from the first slice with one is
+    destroyed, and training goes on from the checkpoint before it without them: weights, optimizer
+    and random numbers as they were then. The result equals, bit for bit, training the same division
+    of the data without the samples from the start. One request costs (2R + 1) / (3R) of its shard
+    on average; a whole class under uniform sharding touches every shard and saves nothing.
+
+    Assumes nothing about the loss or the network; has no chance of its own.
+
+    >>> SisaForget().settings()
+    {}
+    """
+
+    name = "sisa"
+    title = "Exact: SISA"
+    summary = ("Trains only the shards again that held the samples, from a checkpoint before "
+               "them. Exact; cheap for few samples, not for a whole class.")
+    learner = "sisa"
+    picture = "shards"
+    order = 4
+
+    def steps(self, model, task) -> Iterator[Step]:
+        if "seed" not in model.secret:
+            raise BadInput("this model comes without its checkpoints, the secret file that lay "
+                           "beside it; put it there, or train the model here")
+        learner = task.learner
+        affected = plan(learner.division_of(model), task.forget, task.retain, learner.epochs)
+        yield from learner.go_on(model, task.retain, dict(affected.first))

@@ -1,0 +1,67 @@
+"""The same function over many jobs: here, in several processes, or on a cluster."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import joblib
+
+from forget.device import use_fixed_threads
+from forget.errors import BadInput
+
+WORKERS = "FORGET_WORKERS"
+SCHEDULER = "FORGET_SCHEDULER"
+
+
+def workers() -> int:
+    """Processes to use, from ``FORGET_WORKERS``; 1 without it."""
+    text = os.environ.get(WORKERS) or "1"
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 256):
+        raise BadInput(f"{WORKERS} is '{text}'; set it to a count from 1 to 256 or unset it")
+    return int(text)
+
+
+def elsewhere() -> bool:
+    """Whether jobs go to other processes."""
+    return bool(os.environ.get(SCHEDULER)) or workers() > 1
+
+
+def each(function: Callable[..., Any], jobs: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+    """(index, ``function(*job)``) of every job as it is done, in any order.
+
+    Runs in ``FORGET_WORKERS`` processes of this machine, or on the Dask scheduler whose address
+    is in ``FORGET_SCHEDULER``; each job on one thread, so that the result is the same bit for bit.
+    A job whose worker dies is done again by another.
+    """
+    with _backend():
+        work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
+                               batch_size=1, return_as="generator_unordered")
+        yield from work(joblib.delayed(_on_one_thread)(index, function, job)
+                        for index, job in enumerate(jobs))
+
+
+def _on_one_thread(index: int, function: Callable[..., Any], job: tuple) -> tuple[int, Any]:
+    use_fixed_threads()
+    return index, function(*job)
+
+
+@contextlib.contextmanager
+def _backend() -> Iterator[None]:
+    address = os.environ.get(SCHEDULER)
+    if not address:
+        with joblib.parallel_config(backend="loky"):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise BadInput(f"{SCHEDULER} is set, and Dask is not installed: "
+                       "pip install -r requirements-dask.txt, or unset it") from error
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"no Dask scheduler answers at '{address}'; start one there or unset "
+                       f"{SCHEDULER}") from error
+    with client, joblib.parallel_config(backend="dask"):
+        yield

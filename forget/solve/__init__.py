@@ -1,0 +1,1 @@
+"""Regularised linear classification: the losses, the objective and its Newton solver."""

@@ -1,0 +1,162 @@
+"""Newton's method for the objective, exact to a gradient norm that float64 can reach."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from forget.errors import Diverged
+from forget.solve.objective import Evaluation, Objective, as_blocks, data_curvature, from_blocks
+from forget.steps import Step
+
+SAMPLE = 8192
+"""Rows from which the solver forms its own preconditioner."""
+
+STALE = 8
+"""Conjugate-gradient iterations from which forming a new preconditioner is the cheaper way."""
+
+ROUGH = 0.1
+"""Each Newton system is solved to this share of the gradient at least, to more near the end."""
+
+MAX_ITERATIONS = 100
+MAX_PRODUCTS = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """Cholesky factors of a curvature's blocks, (B, s, s) in any precision: a preconditioner.
+
+    ``removed``: H^-1 U (B, s, r) and the factors of I - U^T H^-1 U, where a share U U^T of the
+    curvature was taken out since.
+    """
+
+    lower: Tensor
+    removed: tuple[Tensor, Tensor] | None = None
+
+    def solve(self, v: Tensor) -> Tensor:
+        """The inverse times ``v`` (d, K), in the precision of ``v``."""
+        b = as_blocks(v, self.lower).to(self.lower.dtype)
+        z = torch.cholesky_solve(b, self.lower)
+        if self.removed is not None:
+            near, small = self.removed
+            z = z + near @ torch.cholesky_solve(near.mT @ b, small)
+        return from_blocks(z, v.shape).to(v.dtype)
+
+    def without(self, root: Tensor) -> "Factor":
+        """The factor of H - U U^T for U = ``root`` (B, s, r) with few columns (Woodbury)."""
+        near = torch.cholesky_solve(root, self.lower)
+        small = torch.eye(root.shape[2], dtype=root.dtype, device=root.device) - root.mT @ near
+        return Factor(self.lower, (near, _cholesky(small)))
+
+
+def factor(curvature: Tensor, strength: float) -> Factor:
+    """Factors of a formed curvature (B, s, s) plus ``strength`` on the diagonal."""
+    shifted = curvature.clone()
+    shifted.diagonal(dim1=-2, dim2=-1).add_(strength)
+    return Factor(_cholesky(shifted))
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    lower, failed = torch.linalg.cholesky_ex(matrix)
+    if failed.any():
+        raise Diverged("the linear system is singular to working precision: take a larger lam")
+    return lower
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """Where a solver stopped: weights (d, K), the objective there, iterations taken."""
+
+    w: Tensor
+    at: Evaluation
+    iterations: int
+
+    @property
+    def residual(self) -> float:
+        return self.at.residual
+
+
+def solve(
+    objective: Objective,
+    w: Tensor,
+    tolerance: float,
+    generator: torch.Generator,
+    at: Evaluation | None = None,
+    known: Factor | None = None,
+    taken: int = 0,
+) -> Iterator[tuple[Step, Tensor]]:
+    """Newton's method with conjugate gradients, from ``w`` to ||gradient|| <= ``tolerance``.
+
+    Yields each iteration's :class:`Step` with its weights and returns a :class:`Solution`. Each
+    system is solved by products with the exact Hessian; the preconditioner is ``known``, or formed
+    over a sample of the rows, and formed anew when the iterations grow many (subsampled Newton
+    methods: Roosta-Khorasani and Mahoney 2019, https://arxiv.org/abs/1601.04737; forcing terms:
+    Eisenstat and Walker 1996, https://doi.org/10.1137/0917003). ``at``: the evaluation at ``w``
+    where it is known; ``taken``: iterations already counted. Raises :class:`Diverged` where the
+    gradient does not come down.
+    """
+    at = at or objective.evaluate(w)
+    products = 0 if known is not None else STALE + 1
+    for iteration in range(taken + 1, MAX_ITERATIONS + 1):
+        if at.residual <= tolerance:
+            return Solution(w, at, iteration - 1)
+        if products > STALE:
+            known = sampled_factor(objective, at.p, generator)
+        stop = min(ROUGH, at.residual**0.5) * at.residual
+        direction, products = conjugate_gradients(objective, at, known, stop)
+        w, at = line_search(objective, w, at, direction)
+        yield Step(iteration, max(iteration, 12), f"Newton iteration {iteration}",
+                   {"gradient_norm": at.residual}), w
+    if at.residual <= tolerance:
+        return Solution(w, at, MAX_ITERATIONS)
+    raise Diverged(f"the gradient norm is still {at.residual:.2g} after {MAX_ITERATIONS} Newton "
+                   f"iterations, {tolerance:.2g} was asked for: take a larger lam")
+
+
+def sampled_factor(objective: Objective, p: Tensor, generator: torch.Generator) -> Factor:
+    """A preconditioner from some rows: single precision, since it only has to be near."""
+    n = len(objective.y)
+    rows = torch.randperm(n, generator=generator)[:SAMPLE].to(p.device)
+    sampled = data_curvature(objective.loss, objective.rows[rows].float(), objective.radius,
+                             p[rows].float())
+    return factor(sampled * (n / len(rows)), objective.strength)
+
+
+def conjugate_gradients(
+    objective: Objective, at: Evaluation, known: Factor, stop: float
+) -> tuple[Tensor, int]:
+    """The Newton direction to a residual of ``stop``, and how many Hessian products it took."""
+    direction = torch.zeros_like(at.gradient)
+    residual = -at.gradient
+    z = known.solve(residual)
+    along, weight = z, (residual * z).sum()
+    for count in range(1, MAX_PRODUCTS + 1):
+        bent = objective.product(at.p, along)
+        length = weight / (along * bent).sum()
+        direction = direction + length * along
+        residual = residual - length * bent
+        if residual.norm() <= stop:
+            return direction, count
+        z = known.solve(residual)
+        previous, weight = weight, (residual * z).sum()
+        along = z + weight / previous * along
+    raise Diverged(f"a Newton system was not solved within {MAX_PRODUCTS} products: take a larger "
+                   "lam")
+
+
+def line_search(
+    objective: Objective, w: Tensor, at: Evaluation, direction: Tensor
+) -> tuple[Tensor, Evaluation]:
+    """Half the step until the objective falls as it should (Armijo's rule, to rounding)."""
+    slope = (at.gradient * direction).sum().item()
+    length = 1.0
+    while length > 1e-9:
+        there = w + length * direction
+        new = objective.evaluate(there)
+        # Near the optimum the value no longer resolves the fall; the gradient norm does.
+        if (new.value <= at.value + 1e-4 * length * slope
+                or (new.residual < at.residual and slope > -1e-9 * abs(at.value))):
+            return there, new
+        length /= 2
+    raise Diverged("no step along the Newton direction lowers the objective: take a larger lam")

@@ -1,0 +1,48 @@
+"""How much noise hides how much difference: the calibrations behind a certificate."""
+
+import math
+
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtr
+
+
+def gaussian_multiplier(epsilon: float, delta: float) -> float:
+    """c(epsilon, delta): noise of scale c times the distance makes two outputs indistinguishable.
+
+    The analytic Gaussian mechanism (Balle and Wang 2018, https://arxiv.org/abs/1805.06530): the
+    least sigma / distance with Phi(1/2c - eps c) - e^eps Phi(-1/2c - eps c) <= delta. Right for
+    every epsilon, where sqrt(2 ln(1.25/delta)) / epsilon holds only up to 1 and is too careful.
+
+    >>> round(gaussian_multiplier(1, 1e-5), 3)
+    3.731
+    """
+    def excess(log_c: float) -> float:
+        return gaussian_delta(epsilon, math.exp(log_c)) - delta
+
+    return math.exp(brentq(excess, math.log(1e-8), math.log(1e8), xtol=1e-12)) * (1 + 1e-9)
+
+
+def gaussian_delta(epsilon: float, multiplier: float) -> float:
+    """The delta that noise of scale ``multiplier`` times the distance gives at ``epsilon``."""
+    shift, tilt = 0.5 / multiplier, epsilon * multiplier
+    return float(ndtr(shift - tilt) - math.exp(min(epsilon + log_ndtr(-shift - tilt), 0.0)))
+
+
+def residual_allowed(sigma: float, strength: float, epsilon: float, delta: float) -> float:
+    """tau = sigma lambda n' / (2 c): the gradient norm at which learner and method may stop.
+
+    lambda n' strong convexity puts each within tau / (lambda n') of the one optimum, so two outputs
+    differ by at most sigma / c, and noise of scale sigma on both is enough.
+    """
+    return sigma * strength / (2 * gaussian_multiplier(epsilon, delta))
+
+
+def budget(sigma: float, epsilon: float, delta: float) -> float:
+    """sigma epsilon / c with delta = 1.5 exp(-c^2 / 2): the sum of gradient residuals that noise
+    of scale sigma in the objective hides (Guo et al. 2020, theorem 3,
+    https://arxiv.org/abs/1911.03030).
+
+    >>> round(budget(10, 1, 1e-4), 2)
+    2.28
+    """
+    return sigma * epsilon / math.sqrt(2 * math.log(1.5 / delta))

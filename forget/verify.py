@@ -1,0 +1,230 @@
+"""Checking a certificate again: against the files, the data, the secret, or a model solved anew."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from forget import store
+from forget.certificate import data_sha256, retained_rows, text_of, weights_sha256
+from forget.data import Dataset, Samples
+from forget.data.files import sha256_of
+from forget.device import generator
+from forget.errors import BadInput, DamagedFile
+from forget.learners import LEARNERS
+from forget.learners.convex import SOLVED, Convex
+from forget.private import commitment, keyed_hash
+from forget.represent import represent
+from forget.request import Forgotten
+from forget.solve.newton import solve
+from forget.solve.objective import Objective
+from forget.solve.privacy import budget, residual_allowed
+from forget.steps import drive
+from forget.store import Stored
+from forget.watch import UNWATCHED, Watch
+
+MAX_BYTES = 1 << 20
+CONFIDENCE = 0.999
+"""Share of honest noise whose norm lies inside the interval that a third party checks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: ``passed`` is None where it could not be."""
+
+    what: str
+    passed: bool | None
+    detail: str = ""
+
+
+def verify(
+    certificate: Path, model: Path, dataset: Dataset, secret: Path | None = None,
+    forgotten: Forgotten | None = None, reference: bool = False, watch: Watch = UNWATCHED,
+) -> list[Check]:
+    """Check a certificate against the published model and the data it speaks of.
+
+    ``secret``: the file with the un-noised weights; without it only hashes are compared.
+    ``forgotten``: the requests, where ``dataset`` still holds their samples and no secret is given.
+    ``reference``: solve on the retained data and test whether the published is that plus noise.
+
+    Raises :class:`BadInput` where the retained samples cannot be told from the forgotten ones.
+    """
+    stated, checks = _read(certificate)
+    if not stated:
+        return checks
+    checks.append(_same("the model file is the one it names", sha256_of(model),
+                        stated["model"]["file_sha256"]))
+    try:
+        stored = store.load(model, with_secret=False)
+    except DamagedFile as error:
+        return [*checks, Check("the model file can be read", False, str(error))]
+    checks.append(_same("its weights are the ones named", weights_sha256(stored.model),
+                        stated["model"]["weights_sha256_after"]))
+    kept = {}
+    if secret is not None:
+        kept, secret_checks = _read_secret(secret, stated)
+        checks += secret_checks
+        if not kept:
+            return checks
+    rows, data_check = _retained_as_stated(dataset, stated, kept, forgotten)
+    checks.append(data_check)
+    learner = LEARNERS[stored.record["learner"]](**stored.record["settings"])
+    if not isinstance(learner, Convex):
+        return [*checks, Check("the model is one that can be certified", False)]
+    if kept or reference:
+        if rows is None:
+            raise BadInput("the data still hold forgotten samples; name them with --forget")
+        train = represent(learner, dataset, watch).train.take(rows)
+        checks += _allowance(stated, learner, len(train))
+        if kept:
+            checks += _with_secret(stated, stored, learner, train, kept)
+        if reference:
+            checks.append(_against_reference(stated, stored, learner, train, watch))
+    return checks
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Check]]:
+    """The certificate, empty where it is none, and whether it is written as it was issued."""
+    if path.stat().st_size > MAX_BYTES:
+        return {}, [Check("the certificate can be read", False, "too large to be one")]
+    try:
+        text = path.read_text()
+        stated = json.loads(text)
+        numbers = [float(stated[name]) for name in
+                   ("epsilon", "delta", "sigma", "lam", "residual", "residual_allowed")]
+        same = text == text_of(stated) and all(number == number for number in numbers)
+        stated["model"]["file_sha256"], stated["mac"], stated["data_sha256"]  # must be there
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return {}, [Check("the certificate can be read", False, f"{type(error).__name__}: {error}")]
+    return stated, [Check("the certificate is written as it was issued", same)]
+
+
+def _same(what: str, found: Any, stated: Any) -> Check:
+    return Check(what, found == stated)
+
+
+def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor], list[Check]]:
+    """The secret's tensors, none where they cannot be read, and whether it is the right one."""
+    try:
+        checks = [_same("the secret file is the one it names", sha256_of(path),
+                        stated["secret_file_sha256"])]
+        kept, about = store.read_secret(path)
+        issued = {name: value for name, value in stated.items() if name != "mac"}
+        checks += [
+            _same("the secret belongs to this model", about["model"],
+                  stated["model"]["file_sha256"]),
+            _same("the certificate was issued with this secret",
+                  keyed_hash(kept["seal_key"], text_of(issued).encode()), stated["mac"]),
+            _same("the forgotten samples are the ones named", keyed_hash(
+                kept["ids_key"], kept["forgotten_ids"].numpy().tobytes()),
+                stated["forgotten_keyed_hash"]),
+            _same("the noise is the one committed to",
+                  commitment(kept["noise_key"], kept["salt"]), stated["noise_commitment"]),
+        ]
+    except OSError as error:
+        raise BadInput(f"cannot read '{path}' ({error.strerror})") from error
+    except (DamagedFile, KeyError) as error:
+        return {}, [Check("the secret file can be read", False, str(error))]
+    return kept, checks
+
+
+def _retained_as_stated(
+    dataset: Dataset, stated: dict[str, Any], kept: dict[str, Tensor], forgotten: Forgotten | None
+) -> tuple[Tensor | None, Check]:
+    """The rows of the retained samples, None where they cannot be told, and whether they are the
+    ones named."""
+    what = "the retained data are the ones named"
+    if len(dataset.train) == stated["n_retained"]:
+        gone = torch.empty(0, dtype=torch.int64)  # the forgotten samples were deleted from it
+    elif kept:
+        gone = kept["forgotten_ids"]
+    elif forgotten is not None:
+        gone = forgotten.ids
+    else:
+        return None, Check(what, None, "which samples were forgotten is in the secret; or name "
+                                       "them with --forget")
+    rows = retained_rows(dataset, gone)
+    found = data_sha256(dataset.train.take(rows), dataset.classes)
+    return rows, _same(what, found, stated["data_sha256"])
+
+
+def _allowance(stated: dict[str, Any], learner: Convex, n: int) -> list[Check]:
+    """Whether the certificate's own numbers belong together."""
+    mode, sigma, lam = learner.mode, learner.sigma, learner.lam
+    epsilon, delta = stated["epsilon"], stated["delta"]
+    allowed = (residual_allowed(sigma, lam * n, epsilon, delta) if mode == "residual"
+               else budget(sigma, epsilon, delta))
+    return [
+        Check("mode, sigma and lambda are the model's",
+              (stated["mode"], stated["sigma"], stated["lam"]) == (mode, sigma, lam)),
+        Check("the residual allowed follows from them",
+              abs(stated["residual_allowed"] / allowed - 1) < 1e-9, f"{allowed:.3g}"),
+        Check("the residual stated is allowed", 0 <= stated["residual"] <= allowed,
+              f"{stated['residual']:.3g}"),
+    ]
+
+
+def _with_secret(
+    stated: dict[str, Any], stored: Stored, learner: Convex, rows: Samples, kept: dict[str, Tensor]
+) -> list[Check]:
+    """The residual on the retained data, and the published weights from the secret ones."""
+    model, w = stored.model, kept["weights"]
+    noise = learner.noise(kept["noise_key"], model)
+    residual_mode = learner.mode == "residual"
+    objective = learner.objective(model, rows, None if residual_mode else noise)
+    if w.shape != model.weight.shape:
+        return [Check("the secret weights have the model's shape", False)]
+    residual = objective.evaluate(w).residual
+    public = w + noise if residual_mode else w
+    # In Guo mode what is stated is a bound, and the measured norm must keep to it.
+    limit = stated["residual_allowed"] if residual_mode else stated["residual"] + SOLVED
+    return [
+        Check("the residual on the retained data is within it", residual <= limit,
+              f"{residual:.3g} of at most {limit:.3g}"),
+        Check("the published weights are the secret ones plus the committed noise"
+              if residual_mode else "the published weights are the secret ones",
+              torch.equal(public, model.weight)),
+    ]
+
+
+def _against_reference(
+    stated: dict[str, Any], stored: Stored, learner: Convex, rows: Samples, watch: Watch
+) -> Check:
+    """Whether published minus solved-anew has the norm of noise of the stated scale."""
+    what = "what was published is the retrained solution plus noise of that scale"
+    if learner.mode != "residual":
+        return Check(what, None, "in guo mode the noise is inside the objective")
+    objective = learner.objective(stored.model, rows)
+    solution = solved(objective, watch)
+    square = ((stored.model.weight - solution) / stated["sigma"]).square().sum().item()
+    low, high = chi2.interval(CONFIDENCE, stored.model.weight.numel())
+    return Check(what, low <= square <= high,
+                 f"{square**0.5:.1f} noise scales away, honest is {low**0.5:.1f} to "
+                 f"{high**0.5:.1f}")
+
+
+def solved(objective: Objective, watch: Watch = UNWATCHED) -> Tensor:
+    """The optimum of an objective, from nothing."""
+    found = []
+
+    def work():
+        solution = yield from _steps_only(
+            solve(objective, objective.zeros(), SOLVED, generator(0)))
+        found.append(solution.w)
+
+    watch.phase("Solving on the retained data")
+    drive(work(), watch.step, watch.cancelled)
+    return found[0]
+
+
+def _steps_only(work):
+    while True:
+        try:
+            step, _ = next(work)
+        except StopIteration as done:
+            return done.value
+        yield step
