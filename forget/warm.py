@@ -1,4 +1,4 @@
-"""Pay the slow first times once: imports, the first forward pass, the first optimizer."""
+"""Pay the slow first times once: imports, a first forward pass, a first optimizer and solver."""
 
 import torch
 
@@ -7,10 +7,14 @@ from forget.learners import LEARNERS
 from forget.learners.network import adamw
 from forget.methods import METHODS
 from forget.models import build, logits_of
+from forget.solve.losses import Softmax
+from forget.solve.newton import Inverse, sampled_factor, solve
+from forget.solve.objective import Objective, curvature_root
+from forget.steps import drive
 
 
 def warm(device: torch.device | None = None) -> None:
-    """Load every learner and method, and run a small network once forward and once back."""
+    """Load every learner and method, train a small network for a step, solve a small problem."""
     use_fixed_threads()
     len(LEARNERS), len(METHODS)
     device = device or pick_device()
@@ -20,3 +24,14 @@ def warm(device: torch.device | None = None) -> None:
     model(x).sum().backward()
     optimizer.step()
     logits_of(model, x)
+    _solve_something()
+
+
+def _solve_something() -> None:
+    """The first calls of the linear algebra library are many times slower than the later ones."""
+    rows = torch.rand(300, 64, generator=generator(0))
+    objective = Objective(rows, torch.arange(300) % 10, Softmax(), 1e-4, 10)
+    drive(step for step, _ in solve(objective, objective.zeros(), 1e-6, generator(0)))
+    p = objective.evaluate(objective.zeros()).p
+    inverse = sampled_factor(objective, p, generator(0)).inverse()
+    Inverse.without(inverse, curvature_root(objective.loss, rows[:5], 1.0, p[:5].float()))

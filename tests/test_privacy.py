@@ -399,7 +399,8 @@ def lower_bound_on_epsilon(statistic_in, statistic_out, delta, confidence=0.95):
         return math.log((least - delta) / most) if least > delta else 0.0
 
     def best(one, other):
-        cuts = np.quantile(np.concatenate([one[:half], other[:half]]), np.linspace(0.005, 0.995, 199))
+        seen = np.concatenate([one[:half], other[:half]])
+        cuts = np.quantile(seen, np.linspace(0.005, 0.995, 199))
         cut = max(cuts, key=lambda c: bound((one[:half] > c).sum(), (other[:half] > c).sum(), half))
         return bound((one[half:] > cut).sum(), (other[half:] > cut).sum(), half)
 

@@ -45,11 +45,12 @@ class Scattering(Features):
     for pixels x in 0..1, a and b in {0, 45, 90, 135} degrees, each sampled every 2^J pixels: Bruna
     and Mallat 2013, https://arxiv.org/abs/1203.1513. J is 3, and 2 for sides below 16 pixels. The
     wavelets are Morlet's with a round envelope, psi(t) = g(t) (exp(i w.t) - c) with c such that psi
-    has the mean 0, and so are products of one-dimensional filters. Images are padded with zeros to
-    a multiple of 2^J and taken as periodic; each channel is transformed alone.
+    has the mean 0: sums of products of one-dimensional filters. Images are padded with zeros to a
+    multiple of 2^J and taken as periodic; each channel is transformed alone.
 
-    The row is R^T (z - mean of z) for z = sqrt(S), that of S2 twice; R is a Gaussian matrix of a
-    constant seed. :func:`forget.features.vectors.with_constant` makes the row's norm 1.
+    The row is R^T (z - mean of z) for z = sqrt(S + 2^-14) - 2^-7, that of S2 times two; R is a
+    Gaussian matrix of a constant seed. Then :func:`forget.features.vectors.with_constant` makes
+    its norm 1.
 
     >>> Scattering((1, 28, 28))(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
     torch.Size([2, 256])

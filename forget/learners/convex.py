@@ -107,7 +107,7 @@ class Convex(Learner):
 
     @torch.no_grad()
     def prepare(self, model: Head, data: Samples, generator) -> Iterator[Step]:
-        """The curvature at the solved weights, factorised; in guo mode its inverse, and the rows'
+        """The curvature at the solved weights, factorised and inverted; in guo mode also the rows'
         Gram matrix with its largest eigenvalue."""
         if "prepared_for" in model.secret:
             return
@@ -118,12 +118,13 @@ class Convex(Learner):
         if self.mode == "residual":
             # Single precision: it only has to be near, and is half as large.
             whole = data_curvature(model.loss, objective.rows, self.radius, p.float())
-            made["factor"] = factor(whole, objective.strength).lower
+            known = factor(whole, objective.strength)
+            made |= {"factor": known.lower, "inverse": known.inverse()}
         else:
             whole = data_curvature(model.loss, objective.rows, self.radius, p)
             gram = sum(part.T @ part for part in objective.parts()) * self.radius**2
             made |= {"curvature": whole, "gram": gram,
-                     "inverse": torch.cholesky_inverse(factor(whole, objective.strength).lower),
+                     "inverse": factor(whole, objective.strength).inverse(),
                      "largest": torch.linalg.eigvalsh(gram)[-1]}
         model.secret |= {name: value.cpu() for name, value in made.items()}
         yield Step(1, 1, "forming the curvature", {"samples": float(len(data))})

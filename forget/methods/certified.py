@@ -14,7 +14,7 @@ from forget.learners.convex import SOLVED, Convex, shown
 from forget.methods import METHODS, Method, Task
 from forget.models.head import Head
 from forget.private import noise_key, random_key
-from forget.solve.newton import ROUGH, Factor, factor, solve
+from forget.solve.newton import ROUGH, Factor, Inverse, factor, solve
 from forget.solve.objective import Evaluation, Objective, curvature_root, data_curvature
 from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
 from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
@@ -209,14 +209,15 @@ def _counted(iterations: int, doing: str, at: Evaluation) -> Step:
 
 def without(
     model: Head, objective: Objective, forget: Samples, w: Tensor, learner: Convex
-) -> Factor:
-    """Factors of the prepared curvature with the forgotten samples' share taken out."""
+) -> Factor | Inverse:
+    """The prepared curvature with the forgotten samples' share taken out, ready to solve with."""
     lower = model.secret["factor"].to(w.device)
     rows = model.rows(forget.x)
     p = model.loss.probabilities(rows.double() @ w * learner.radius).to(lower.dtype)
     root_columns = len(forget) * (p.shape[1] if model.loss.coupled else 1)
     if root_columns <= lower.shape[1] // FEW:
-        return Factor(lower).without(curvature_root(model.loss, rows, learner.radius, p))
+        return Inverse.without(model.secret["inverse"].to(w.device),
+                               curvature_root(model.loss, rows, learner.radius, p))
     share = data_curvature(model.loss, rows, learner.radius, p)
     return factor(lower @ lower.mT - share, -learner.lam * len(forget))
 

@@ -25,29 +25,44 @@ MAX_PRODUCTS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-    """Cholesky factors of a curvature's blocks, (B, s, s) in any precision: a preconditioner.
-
-    ``removed``: H^-1 U (B, s, r) and the factors of I - U^T H^-1 U, where a share U U^T of the
-    curvature was taken out since.
-    """
+    """Cholesky factors of a curvature's blocks, (B, s, s) in any precision: a preconditioner."""
 
     lower: Tensor
-    removed: tuple[Tensor, Tensor] | None = None
 
     def solve(self, v: Tensor) -> Tensor:
         """The inverse times ``v`` (d, K), in the precision of ``v``."""
         b = as_blocks(v, self.lower).to(self.lower.dtype)
-        z = torch.cholesky_solve(b, self.lower)
-        if self.removed is not None:
-            near, small = self.removed
-            z = z + near @ torch.cholesky_solve(near.mT @ b, small)
-        return from_blocks(z, v.shape).to(v.dtype)
+        return from_blocks(torch.cholesky_solve(b, self.lower), v.shape).to(v.dtype)
 
-    def without(self, root: Tensor) -> "Factor":
-        """The factor of H - U U^T for U = ``root`` (B, s, r) with few columns (Woodbury)."""
-        near = torch.cholesky_solve(root, self.lower)
-        small = torch.eye(root.shape[2], dtype=root.dtype, device=root.device) - root.mT @ near
-        return Factor(self.lower, (near, _cholesky(small)))
+    def inverse(self) -> Tensor:
+        """(B, s, s)."""
+        return torch.cholesky_inverse(self.lower)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inverse:
+    """(H - U U^T)^-1 for U of few columns, from H^-1 formed beforehand (Woodbury's identity).
+
+    ``whole``: H^-1 (B, s, s); a product with it takes a fraction of two triangular solves.
+    ``near``: H^-1 U (B, s, r).  ``small``: Cholesky factors of I - U^T H^-1 U.
+    """
+
+    whole: Tensor
+    near: Tensor
+    small: Tensor
+
+    @classmethod
+    def without(cls, whole: Tensor, root: Tensor) -> "Inverse":
+        """``root``: U (B, s, r)."""
+        near = whole @ root
+        one = torch.eye(root.shape[2], dtype=root.dtype, device=root.device)
+        return cls(whole, near, _cholesky(one - root.mT @ near))
+
+    def solve(self, v: Tensor) -> Tensor:
+        """The inverse times ``v`` (d, K), in the precision of ``v``."""
+        b = as_blocks(v, self.whole).to(self.whole.dtype)
+        z = self.whole @ b + self.near @ torch.cholesky_solve(self.near.mT @ b, self.small)
+        return from_blocks(z, v.shape).to(v.dtype)
 
 
 def factor(curvature: Tensor, strength: float) -> Factor:
@@ -83,7 +98,7 @@ def solve(
     tolerance: float,
     generator: torch.Generator,
     at: Evaluation | None = None,
-    known: Factor | None = None,
+    known: Factor | Inverse | None = None,
     taken: int = 0,
 ) -> Iterator[tuple[Step, Tensor]]:
     """Newton's method with conjugate gradients, from ``w`` to ||gradient|| <= ``tolerance``.
@@ -124,7 +139,7 @@ def sampled_factor(objective: Objective, p: Tensor, generator: torch.Generator) 
 
 
 def conjugate_gradients(
-    objective: Objective, at: Evaluation, known: Factor, stop: float
+    objective: Objective, at: Evaluation, known: Factor | Inverse, stop: float
 ) -> tuple[Tensor, int]:
     """The Newton direction to a residual of ``stop``, and how many Hessian products it took."""
     direction = torch.zeros_like(at.gradient)
