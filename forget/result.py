@@ -76,6 +76,7 @@ class Result:
     ``curve``: the points measured while the method worked.
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
+    ``distances``: how far the weights were from the solution, iteration by iteration.
     """
 
     dataset: str
@@ -94,6 +95,7 @@ class Result:
     curve: list[Point]
     layers: dict[str, float]
     statement: dict[str, Any] | None = None
+    distances: tuple[float, ...] = ()
 
     @property
     def reference_accuracies(self) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from forget.device import derive, generator, use_fixed_threads
 from forget.errors import BadInput
 from forget.learn import learn
 from forget.measure import Splits
-from forget.methods import Method, Task
+from forget.methods import Method, Proof, Task
 from forget.metrics.weights import change_per_layer
 from forget.represent import represent
 from forget.request import Request
@@ -46,11 +46,12 @@ def run(
     watch.phase(f"Forgetting: {method.title}")
     done = unlearn(dataset, start, request, method, seed, splits, watch)
     unlearned = done.model
-    statement = done.statement
+    statement = None
     more = done.prepared if start.forgotten.requests else 0.0  # an original comes prepared
-    if statement is not None:
+    if done.proof is not None:
         kept = raw.train.take(retained_rows(raw, (start.forgotten + request).ids))
-        statement |= {"dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
+        statement = done.proof.statement | {
+            "dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
     watch.phase("Measuring the unlearned model")
     result = Result(
         dataset=dataset.name,
@@ -70,6 +71,7 @@ def run(
         curve=done.curve,
         layers=change_per_layer(start.model, unlearned),
         statement=statement,
+        distances=done.proof.distances if done.proof else (),
     )
     watch.unlearned(result)
     return compare(result, dataset, references, watch)
@@ -88,12 +90,12 @@ def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UN
 @dataclasses.dataclass(frozen=True)
 class Unlearned:
     """What a method made: the model, the wall seconds it took, the curve on the way, and what it
-    certifies, if anything.  ``prepared``: seconds that the learner prepared for before them."""
+    proves, if anything.  ``prepared``: seconds that the learner prepared for before them."""
 
     model: nn.Module
     seconds: float
     curve: list[Point]
-    statement: dict[str, Any] | None
+    proof: Proof | None
     prepared: float
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from forget.errors import BadInput
 from forget.registry import Registry
 
-CHUNK = 128
+CHUNK = 64
 """Samples of one pass: small enough for a processor's cache."""
 
 

@@ -22,12 +22,6 @@ SOFT = 2.0**-14
 A power of 4, so that its own root is exact and a blank image has coefficients of exactly 0.
 """
 
-SECOND = 2.0
-"""Weight of the second order, whose coefficients are the small ones.
-
-Chosen on MNIST, where a linear head then errs on 80 of 10,000 digits and with 1 on 90.
-"""
-
 PROJECTED = 255
 """Numbers that the coefficients are projected to; with the constant column 256."""
 
@@ -48,9 +42,9 @@ class Scattering(Features):
     has the mean 0: sums of products of one-dimensional filters. Images are padded with zeros to a
     multiple of 2^J and taken as periodic; each channel is transformed alone.
 
-    The row is R^T (z - mean of z) for z = sqrt(S + 2^-14) - 2^-7, that of S2 times two; R is a
-    Gaussian matrix of a constant seed. Then :func:`forget.features.vectors.with_constant` makes
-    its norm 1.
+    The row is R^T (z - mean of z) for z = sqrt(S + 2^-14) - 2^-7; R is a Gaussian matrix of a
+    constant seed. Then :func:`forget.features.vectors.with_constant` makes its norm 1. Nothing here
+    was chosen by looking at data: weights for single orders would gain 0.1 % on MNIST.
 
     >>> Scattering((1, 28, 28))(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
     torch.Size([2, 256])
@@ -86,7 +80,8 @@ class Scattering(Features):
         self.low = nn.ModuleList(low_pass(grids[j], scales - j) for j in range(scales))
 
         places = math.prod(side >> scales for side in padded)
-        self.register_buffer("to_row", projection(channels, scales, places), persistent=False)
+        paths = 1 + 4 * scales + 16 * (scales * (scales - 1) // 2)
+        self.register_buffer("to_row", projection(channels * paths * places), persistent=False)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """S (N, C, paths, H', W'), not negative, of uint8 images (N, C, H, W), H' about H / 2^J.
@@ -113,17 +108,13 @@ class Scattering(Features):
         return with_constant(root @ self.to_row)
 
 
-def projection(channels: int, scales: int, places: int) -> Tensor:
-    """Matrix (C paths places, PROJECTED) that weighs, takes each sample's own mean away and mixes.
+def projection(coefficients: int) -> Tensor:
+    """Matrix (coefficients, PROJECTED) that takes each sample's own mean away and mixes.
 
-    With weights w and Gaussian R, (z w - mean(z w)) R is z (w (R - mean of R's rows)).
+    With a Gaussian R, (z - mean of z) R is z (R - mean of R's rows).
     """
-    weights = [1.0]
-    for j in range(scales):
-        weights += [1.0] * 4 + [SECOND] * 16 * (scales - 1 - j)
-    weight = torch.tensor(weights).repeat_interleave(places).repeat(channels)
-    mix = torch.randn(len(weight), PROJECTED, generator=torch.Generator().manual_seed(0))
-    return weight[:, None] * (mix - mix.mean(0))
+    mix = torch.randn(coefficients, PROJECTED, generator=torch.Generator().manual_seed(0))
+    return mix - mix.mean(0)
 
 
 class Separable(nn.Module):

@@ -6,7 +6,7 @@ One a file. A method knows nothing of datasets, files, threads or widgets.
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -41,13 +41,27 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True)
+class Proof:
+    """What a method that can prove something returns at its end.
+
+    ``statement``: what it certifies, plain JSON data without anything that tells of the forgotten
+    samples.  ``distances``: how far its weights were from where they ended, before each iteration
+    and after the last; they do tell, and are no part of a certificate.
+    """
+
+    statement: dict[str, Any]
+    distances: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Method(Knobs, ABC):
     """An unlearning method with its hyperparameters.
 
     ``name`` is the contract's, ``title`` what a person reads, ``summary`` one sentence for the
     page, ``learner`` the name of the learner whose models it can edit, ``picture`` which view of a
-    run shows best how it works: "curve" (accuracy by step), "layers" (change per layer) or "path"
-    (its way through the plane of forget and retain accuracy).
+    run shows best how it works: "curve" (accuracy by step), "layers" (change per layer), "path"
+    (its way through the plane of forget and retain accuracy), "shards" (what happened to each shard
+    and slice) or "newton" (gradient norm by iteration).
     """
 
     name: ClassVar[str]
@@ -64,7 +78,7 @@ class Method(Knobs, ABC):
 
     @abstractmethod
     def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:
-        """Edit ``model`` in place, yielding after each step.
+        """Edit ``model`` in place, yielding after each step; may return a :class:`Proof`.
 
         The caller gives a copy of its own and throws it away if the work is stopped.
         """

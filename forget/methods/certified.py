@@ -11,7 +11,7 @@ from forget.data import Samples
 from forget.errors import BadInput
 from forget.knobs import knob
 from forget.learners.convex import SOLVED, Convex, shown
-from forget.methods import METHODS, Method, Task
+from forget.methods import METHODS, Method, Proof, Task
 from forget.models.head import Head
 from forget.private import noise_key, random_key
 from forget.solve.newton import ROUGH, Factor, Inverse, factor, solve
@@ -79,16 +79,19 @@ class Certified(Method):
             raise BadInput(f"with sigma {learner.sigma:g} the residual may be {allowed:.2g} at "
                            f"most, and models are solved to {SOLVED:g}: take a larger sigma or "
                            "epsilon")
-        solution = yield from shown(model, newton_from(model, objective, task))
+        path: list[Tensor] = []
+        work = recorded(newton_from(model, objective, task), path)
+        solution = yield from shown(model, work)
         key = noise_key(task.generator)
         learner.publish(model, solution.w, key)
         yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
                    {"gradient_norm": solution.residual})
-        return self._statement(model, task, allowed) | {
+        statement = self._statement(model, task, allowed) | {
             "residual": solution.residual, "iterations": solution.iterations,
             "noise_multiplier": gaussian_multiplier(self.epsilon, self.delta),
             "distance_allowed": allowed / objective.strength,
         }
+        return Proof(statement, tuple((w - solution.w).norm().item() for w in path))
 
     def _guo(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
@@ -114,12 +117,12 @@ class Certified(Method):
             yield Step(taken + 1, taken + 1, "budget was spent: retrained from scratch",
                        {"gradient_norm": model.secret["spent"].item()})
         now = model.secret["spent"].item()
-        return self._statement(model, task, allowed) | {
+        return Proof(self._statement(model, task, allowed) | {
             "residual": now, "iterations": 1 if not retrained else taken - 1,
             "bound": self.bound, "bound_of_this_request": removal.bound,
             "bound_worst_case": worst_case(learner.lam, n, len(task.forget), BOUNDS[self.bound]),
             "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
-        }
+        })
 
     def _statement(self, model: Head, task: Task, allowed: float) -> dict[str, Any]:
         """What a certificate says, apart from hashes of files and data."""
@@ -205,6 +208,17 @@ matrix, which is then factorised anew."""
 
 def _counted(iterations: int, doing: str, at: Evaluation) -> Step:
     return Step(iterations + 1, max(iterations + 1, 12), doing, {"gradient_norm": at.residual})
+
+
+def recorded(work, path: list[Tensor]):
+    """The same steps and weights, with the weights put down in ``path`` as they come."""
+    while True:
+        try:
+            step, w = next(work)
+        except StopIteration as done:
+            return done.value
+        path.append(w)
+        yield step, w
 
 
 def without(
