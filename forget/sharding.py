@@ -113,7 +113,7 @@ def expected_share(k: int, shards: int, slices: int) -> float:
 def _drawn(ids: np.ndarray, seed: int) -> np.ndarray:
     """A number in 0..2^64 for each id, uniform and independent of the other ids: SplitMix64
     (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195)."""
-    z = ids.astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+    z = ids.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     for _ in range(2):
         z = (z + np.uint64(0x9E3779B97F4A7C15))
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -36,7 +36,8 @@ def _model(held) -> bool:
     from ui.charts import percent
     from ui.frame import sentence
     from ui.job_progress import watch_job
-    from ui.originals import originals, prepare
+    from ui.method_form import suit_method
+    from ui.originals import originals, prepare, settings_of
 
     choices = originals()
     with st.popover("Model", icon=":material/neurology:"):
@@ -48,12 +49,15 @@ def _model(held) -> bool:
                                persist_state="session",
                                help="All chance comes from it: the same seed gives the same "
                                "numbers, here and on the command line. Changing it starts over.")
-        held.choose(label, seed)
+        chosen = choices[label]
+        if chosen.learner is not None:
+            chosen = settings_of(chosen, held.busy)
+        if held.choose(label, seed, chosen) and chosen.learner is not None:
+            suit_method("digits", chosen.learner.name)
         if held.original is not None:
             st.caption(_about(held.original, percent))
     if held.original is not None:
         return True
-    chosen = choices[label]
     if held.job is None:
         present = find_dataset("mnist").describe()["present"]
         try:
@@ -145,15 +149,13 @@ def _says(name: str, model, digit, dataset) -> None:
 
 def _forget(held, dataset) -> None:
     """The request, the method and its settings, and the button."""
-    from forget.errors import BadInput
-    from forget.request import parse_request
     from ui import shared
     from ui.forget_form import choose_references, choose_request
-    from ui.frame import sentence
     from ui.jobs import Job
     from ui.method_form import choose_method
     from ui.outcome import asked
     from ui.session import MAX_REQUESTS
+    from ui.shards import preview, what_if
 
     start = held.start
     what, how = st.columns(2, gap="large")
@@ -162,6 +164,14 @@ def _forget(held, dataset) -> None:
     with how:
         method = choose_method("digits", start.learner.name)
         references = choose_references("digits")
+    suits = method.learner == start.learner.name
+    request, wrong = _request(spec, dataset, held)
+    if not suits:
+        _switch(method)
+    elif request is not None and method.picture == "shards":
+        preview(start, dataset, request)
+    if request is not None and method.picture == "shards":
+        what_if(dataset, start.forgotten, request)
     again = " on top" if held.results else ""
     if held.results:
         st.caption("This model was asked before: "
@@ -173,20 +183,48 @@ def _forget(held, dataset) -> None:
         st.caption(f"{MAX_REQUESTS} requests on top of each other are kept; undo some or start "
                    "over to go on.")
     if st.button(f"Forget{again}", type="primary", icon=":material/backspace:",
-                 disabled=held.busy or full or spec is None, key="digits.forget"):
+                 disabled=held.busy or full or spec is None or not suits, key="digits.forget"):
         from forget.run import run
 
         seed = held.choice[1]
-        try:
-            request = parse_request(spec, dataset, seed, start.forgotten)
-        except BadInput as error:
-            held.notice = sentence(error)
+        held.notice = wrong
+        if wrong:
             st.rerun()
-        held.notice = ""
         held.job = shared.job_queue().submit(Job(
             f"{asked(request, dataset.classes)} · {method.title}",
             lambda job: run(dataset, start, request, method, seed, references, job)))
         st.rerun()
+
+
+def _request(spec, dataset, held):
+    """The request that is set, None where there is none, and what is wrong with it in words."""
+    from forget.errors import BadInput
+    from forget.request import parse_request
+    from ui.frame import sentence
+
+    if spec is None:
+        return None, ""
+    try:
+        return parse_request(spec, dataset, held.choice[1], held.start.forgotten), ""
+    except BadInput as error:
+        return None, sentence(error)
+
+
+def _switch(method) -> None:
+    """Say which model the method needs, and offer to start from it."""
+    from forget.learners import LEARNERS
+    from ui.originals import label_for
+
+    label = label_for(method.learner)
+
+    def switch() -> None:
+        st.session_state["digits.model"] = label
+
+    st.info(f"This method needs a model that was made for it: {LEARNERS[method.learner].title}. "
+            "Starting from it begins anew; the first time it is trained, which takes some seconds.",
+            icon=":material/swap_horiz:")
+    st.button(f"Start from: {label}", icon=":material/swap_horiz:", key="digits.switch",
+              on_click=switch)
 
 
 def _outcome(held) -> None:

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from forget.result import Result
+from forget.sharding import Plan
 from forget.steps import Point
 
 ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
@@ -104,6 +105,58 @@ def layers(changes: dict[str, float]) -> None:
     figure.update_yaxes(autorange="reversed")
     show(figure, "Change per layer: " + ", ".join(
         f"{name} {value:.0%}" for name, value in changes.items()))
+
+
+KEPT, RESTORED, RETRAINED_CELL = "kept", "restored", "retrained"
+CELL_COLOURS = {KEPT: "#56B4E9", RESTORED: "#F0E442", RETRAINED_CELL: "#D55E00"}
+
+
+def shard_grid(plan: Plan) -> None:
+    """Shards by slices: kept, restored or retrained, with the forgotten samples in each."""
+    shards, slices = plan.forget.shape
+    states = [[_cell(plan, shard, slice_) for slice_ in range(slices)] for shard in range(shards)]
+    order = list(CELL_COLOURS)
+    text = [[f"{states[s][r]}<br>{int(plan.forget[s, r])}" for r in range(slices)]
+            for s in range(shards)]
+    colours = [[place / len(order), CELL_COLOURS[name]] for place, name in
+               ((i + j, name) for i, name in enumerate(order) for j in (0, 1))]
+    figure = go.Figure(go.Heatmap(
+        z=[[order.index(state) for state in row] for row in states], zmin=-0.5,
+        zmax=len(order) - 0.5, colorscale=colours, showscale=False, xgap=2, ygap=2,
+        x=[f"slice {r + 1}" for r in range(slices)], y=[f"shard {s + 1}" for s in range(shards)],
+        text=text if shards * slices <= 80 else None, texttemplate="%{text}",
+        textfont={"color": "#000000"},
+        customdata=[[[states[s][r], int(plan.forget[s, r]), int(plan.retain[s, r])]
+                     for r in range(slices)] for s in range(shards)],
+        hovertemplate="%{y}, %{x}: %{customdata[0]}<br>%{customdata[1]} to forget, "
+                      "%{customdata[2]} to keep<extra></extra>"))
+    figure.update_yaxes(autorange="reversed", fixedrange=True)
+    figure.update_xaxes(side="top", fixedrange=True)
+    counts = [sum(row.count(name) for row in states) for name in order]
+    show(figure, "Shards and slices: " + ", ".join(
+        f"{count} {name}" for count, name in zip(counts, order, strict=True)),
+        height=60 + max(shards * 42, 120), top=40)
+
+
+def _cell(plan: Plan, shard: int, slice_: int) -> str:
+    first = plan.first.get(shard)
+    if first is None or slice_ < first - 1:
+        return KEPT
+    return RESTORED if slice_ == first - 1 else RETRAINED_CELL
+
+
+def newton(norms: Sequence[float], allowed: float) -> None:
+    """Gradient norm by iteration on a log axis, with the line below which noise hides it."""
+    figure = go.Figure(go.Scatter(
+        x=list(range(len(norms))), y=list(norms), mode="lines+markers", name="gradient norm",
+        line={"color": COLOURS[UNLEARNED]}, marker_size=8,
+        hovertemplate="iteration %{x}: %{y:.2g}<extra></extra>"))
+    figure.add_hline(y=allowed, line_dash="dot", annotation_text=f"allowed: {allowed:.2g}",
+                     annotation_position="bottom left")
+    figure.update_xaxes(title="Iteration", dtick=1, rangemode="tozero")
+    figure.update_yaxes(title="Gradient norm", type="log", exponentformat="power", dtick=2)
+    show(figure, f"Gradient norm from {norms[0]:.2g} to {norms[-1]:.2g} in {len(norms) - 1} "
+                 f"iterations; allowed is {allowed:.2g}", height=340)
 
 
 def per_class(result: Result) -> None:

@@ -1,5 +1,6 @@
 """A form for any method, made from its declared hyperparameters."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,9 +11,9 @@ from forget.methods import METHODS, Method
 
 
 def choose_method(page: str, learner: str) -> Method:
-    """Pick a method for this learner's models and set its hyperparameters."""
-    names = [name for name, cls in METHODS.items() if cls.learner == learner]
-    name = st.segmented_control("Method", names, key=f"{page}.method", default=names[-1],
+    """Pick a method and set its hyperparameters; not every method suits the learner's models."""
+    name = st.segmented_control("Method", list(METHODS), key=f"{page}.method",
+                                default=default_method(learner),
                                 format_func=lambda name: METHODS[name].title, required=True,
                                 persist_state="session", wrap=True)
     cls = METHODS[name]
@@ -21,15 +22,34 @@ def choose_method(page: str, learner: str) -> Method:
     return cls(**settings)
 
 
+def default_method(learner: str) -> str:
+    """The method that a person sees first for this learner's models."""
+    return [name for name, cls in METHODS.items() if cls.learner == learner][-1]
+
+
+def suit_method(page: str, learner: str) -> None:
+    """Set the picker to a method that suits the learner's models, if it stands on another."""
+    key = f"{page}.method"
+    if key in st.session_state and METHODS[st.session_state[key]].learner != learner:
+        st.session_state[key] = default_method(learner)
+
+
 def knob_form(cls: type[Knobs], prefix: str) -> dict[str, Any]:
     """One widget a hyperparameter, folded away: the defaults are meant to work."""
     with st.expander("Settings"):
-        left, right = st.columns(2)
-        return {knob.name: _widget(knob, (left, right)[index % 2], f"{prefix}.{knob.name}")
-                for index, knob in enumerate(cls.knobs())}
+        return knob_widgets(cls(), prefix)
 
 
-def _widget(knob: Knob, where, key: str) -> Any:
+def knob_widgets(given: Knobs, prefix: str) -> dict[str, Any]:
+    """One widget a hyperparameter in two columns, each set as it is in ``given``."""
+    columns = st.columns(2)
+    return {knob.name: knob_widget(dataclasses.replace(knob, default=getattr(given, knob.name)),
+                                   columns[index % 2], f"{prefix}.{knob.name}")
+            for index, knob in enumerate(given.knobs())}
+
+
+def knob_widget(knob: Knob, where, key: str) -> Any:
+    """The widget of one hyperparameter; returns its value."""
     label = knob.name.replace("_", " ").capitalize()
     common = {"key": key, "help": f"{knob.help}. Default: {knob.default}.",
               "persist_state": "session"}

@@ -2,19 +2,26 @@
 
 import dataclasses
 
+import streamlit as st
+
 from forget import store
 from forget.adopt import adopt
 from forget.data import Dataset, find_dataset
 from forget.device import pick_device
 from forget.errors import BadInput
 from forget.learn import home_of, start_from
+from forget.learners import Learner
+from forget.learners.convex import Convex
 from forget.learners.network import Network
+from forget.learners.sisa import Sisa
 from forget.paths import downloads
 from forget.request import NOTHING
 from forget.result import Start
 from forget.watch import UNWATCHED, Watch
 from ui import shared
+from ui.frame import sentence
 from ui.jobs import Job
+from ui.method_form import knob_widgets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Original:
     """A model to start from: one that this program trains, or a file that a person brought."""
 
     label: str
-    learner: Network | None = None
+    learner: Learner | None = None
     file: str = ""
 
     def ready(self, dataset: Dataset, seed: int) -> bool:
@@ -39,12 +46,22 @@ class Original:
 
 
 def originals() -> dict[str, Original]:
-    """By label: the default first, then the other network, then what lies in the folder."""
+    """By label: the default first, then the others that are made here, then those in the folder."""
     known = [Original("Small convolutional network", Network()),
-             Original("Fully connected 784-64-64-10", Network(arch="mlp"))]
+             Original("Fully connected 784-64-64-10", Network(arch="mlp")),
+             Original("Sharded ensemble (SISA)", Sisa()),
+             Original("Certified head", Convex()),
+             Original("Certified head, single step (Guo)",
+                      Convex(mode="guo", lam=1e-4, sigma=1.0))]
     brought = [Original(f"File: {name}", file=name) for name in
                (str(path.relative_to(downloads())) for path in store.foreign_files())]
     return {original.label: original for original in (*known, *brought)}
+
+
+def label_for(learner: str) -> str:
+    """The first model to start from that a learner makes."""
+    return next(label for label, original in originals().items()
+                if original.learner is not None and original.learner.name == learner)
 
 
 def prepare(name: str, original: Original, seed: int) -> Job:
@@ -54,3 +71,18 @@ def prepare(name: str, original: Original, seed: int) -> Job:
         return original.start(dataset, seed, job)
 
     return shared.job_queue().submit(Job("Getting ready", work))
+
+
+def settings_of(original: Original, disabled: bool) -> Original:
+    """The original with its recipe set as a person wants it; widgets in a form of their own."""
+    key = f"digits.recipe.{original.label}"
+    given = st.session_state.get(key, original.learner)
+    with st.expander("How it is made"), st.form(key + ".form", border=False):
+        chosen = knob_widgets(given, key)
+        if st.form_submit_button("Use these settings", disabled=disabled):
+            try:
+                given = dataclasses.replace(original.learner, **chosen)
+            except BadInput as error:
+                st.error(sentence(error), icon=":material/error:")
+    st.session_state[key] = given
+    return dataclasses.replace(original, learner=given)

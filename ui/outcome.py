@@ -11,7 +11,9 @@ from forget.paths import downloads
 from forget.request import Request
 from forget.result import Result
 from ui import charts
+from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
+from ui.shards import shards_view
 
 SHOWN = {
     MATCHES: ("Matches retraining on accuracy", st.success, ":material/check_circle:"),
@@ -145,8 +147,10 @@ def _where(result: Result) -> None:
 
 def _how(result: Result) -> None:
     """The picture that suits the method, drawn from this run."""
-    {"curve": _learning_curve, "layers": _layers, "path": _path}[result.method.picture](result)
-    if result.method.picture != "curve":
+    views = {"curve": _learning_curve, "layers": _layers, "path": _path, "shards": shards_view,
+             "newton": newton_view}
+    views[result.method.picture](result)
+    if result.method.picture in ("layers", "path"):
         charts.curve(result.curve, "Accuracy by step", key="curve of the run")
 
 
@@ -184,6 +188,17 @@ def _files(result: Result) -> None:
         st.download_button("Unlearned model (safetensors)", export.model_bytes(result),
                            f"{name}.safetensors", "application/octet-stream", on_click="ignore",
                            icon=":material/download:")
+        if result.statement is not None:
+            st.download_button("Certificate (JSON)", export.certificate_text(result),
+                               "certificate.json", "application/json", on_click="ignore",
+                               icon=":material/verified:")
+        if result.files.secret is not None:
+            st.download_button("What the server keeps (safetensors)", result.files.secret,
+                               f"{name}.secret.safetensors", "application/octet-stream",
+                               on_click="ignore", icon=":material/lock:",
+                               help="Checkpoints or un-noised weights, and what was forgotten. "
+                               "Needed to forget more and to verify a certificate; never hand it "
+                               "out.")
     command = _command(result)
     if command:
         st.caption("The same numbers from the command line:")

@@ -19,11 +19,12 @@ class Session:
 
     ``original``: the model chosen to start from.  ``results``: one a request, each on top of the
     one before.  ``job``: the work under way, or None.  ``notice``: said about the last job.
-    ``choice``: the original's label and seed.  ``digit``: the picture on show; ``drawn`` and
-    ``strokes``: the last drawing as a digit and as the canvas has it; ``canvas``: its generation.
+    ``choice``: the original's label, seed and settings.  ``digit``: the picture on show;
+    ``drawn`` and ``strokes``: the last drawing as a digit and as the canvas has it; ``canvas``:
+    its generation.
     """
 
-    choice: tuple[str, int] | None = None
+    choice: tuple[str, int, Any] | None = None
     original: Start | None = None
     results: list[Result] = dataclasses.field(default_factory=list)
     job: Job | None = None
@@ -74,13 +75,18 @@ class Session:
         self.results.clear()
         self.notice = ""
 
-    def choose(self, label: str, seed: int) -> None:
-        """Another model to start from: everything that was made from the former one goes."""
-        if (label, seed) != self.choice:
-            if self.job is not None:
-                self.job.cancel()
-            self.choice, self.original, self.job = (label, seed), None, None
-            self.start_over()
+    def choose(self, label: str, seed: int, settings: Any) -> bool:
+        """Another model to start from: everything that was made from the former one goes.
+
+        Returns whether it is another one.
+        """
+        if (label, seed, settings) == self.choice:
+            return False
+        if self.job is not None:
+            self.job.cancel()
+        self.choice, self.original, self.job = (label, seed, settings), None, None
+        self.start_over()
+        return True
 
 
 def session(page: str) -> Session:
