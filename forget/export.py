@@ -104,5 +104,11 @@ def summary(result: Result) -> str:
     seconds = shown["seconds"]
     lines.append(f"forgetting took {seconds['forget']:.2f} s, "
                  f"retraining {seconds['retrain']:.2f} s ({shown['speed_up']:.1f}x)")
+    if certificate := shown["certificate"]:
+        lines.append(f"certificate: epsilon {certificate['epsilon']:g}, delta "
+                     f"{certificate['delta']:g}, covers the {certificate['covers']}; residual "
+                     f"{certificate['residual']:.2g} of {certificate['residual_allowed']:.2g} "
+                     "allowed" + (", retrained: the budget was spent"
+                                  if certificate.get("retrained") else ""))
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)

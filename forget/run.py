@@ -38,8 +38,9 @@ def run(
     learner's models, and what :func:`~forget.steps.drive` raises.
     """
     if method.learner != start.learner.name:
+        reason = f": {method.because}" if method.because else ""
         raise BadInput(f"'{method.name}' needs the learner '{method.learner}', not "
-                       f"'{start.learner.name}'; choose that learner or another method")
+                       f"'{start.learner.name}'{reason}; choose that learner or another method")
     use_fixed_threads()
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)

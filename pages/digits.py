@@ -213,6 +213,7 @@ def _request(spec, dataset, held):
 def _switch(method) -> None:
     """Say which model the method needs, and offer to start from it."""
     from forget.learners import LEARNERS
+    from ui.frame import sentence
     from ui.originals import label_for
 
     label = label_for(method.learner)
@@ -220,9 +221,10 @@ def _switch(method) -> None:
     def switch() -> None:
         st.session_state["digits.model"] = label
 
-    st.info(f"This method needs a model that was made for it: {LEARNERS[method.learner].title}. "
-            "Starting from it begins anew; the first time it is trained, which takes some seconds.",
-            icon=":material/swap_horiz:")
+    reason = f" {sentence(method.because)}" if method.because else ""
+    st.info(f"This method needs a model that was made for it: {LEARNERS[method.learner].title}."
+            f"{reason} Starting from it begins anew; the first time it is trained, which takes "
+            "some seconds.", icon=":material/swap_horiz:")
     st.button(f"Start from: {label}", icon=":material/swap_horiz:", key="digits.switch",
               on_click=switch)
 

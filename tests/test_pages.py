@@ -138,12 +138,90 @@ def finish(app: AppTest) -> AppTest:
     raise AssertionError(f"the job did not end: {held.job.state}, {held.job.doing}")
 
 
+def choose(app: AppTest, name: str) -> None:
+    """Set a method, and start from a model that suits it."""
+    app.segmented_control(key="digits.method").set_value(name).run()
+    if any(button.key == "digits.switch" for button in app.button):
+        app.button(key="digits.switch").click().run()
+        finish(app)
+        app.run()
+    assert not app.exception
+    assert app.segmented_control(key="digits.method").value == name
+    assert not app.button(key="digits.forget").disabled
+
+
+@pytest.mark.parametrize("name", ["sisa", "certified"])
+def test_a_method_that_needs_another_model_says_so_and_offers_it(app, name):
+    app.segmented_control(key="digits.method").set_value(name).run()
+    assert app.button(key="digits.forget").disabled
+    assert any("needs a model that was made for it" in info.value for info in app.info)
+    assert app.button(key="digits.switch").label.startswith("Start from: ")
+
+
+def test_a_what_if_shows_the_cost_of_other_divisions_and_trains_nothing(app):
+    app.segmented_control(key="digits.method").set_value("sisa").run()
+    assert "**5 of 5 shards**" in said(app)
+    assert "A whole class lies in every shard" in said(app)
+    app.selectbox(key="digits.whatif.sharding").set_value("by_class").run()
+    assert "**1 of 5 shards**" in said(app)
+    app.number_input(key="digits.whatif.shards").set_value(6).run()
+    assert not app.exception
+    assert any("6 shards by class need at least 12 classes" in error.value for error in app.error)
+    assert app.session_state["digits.session"].job is None
+
+
+def test_the_recipe_of_a_model_can_be_changed_and_a_wrong_one_is_one_sentence(app):
+    app.selectbox(key="digits.model").set_value("Certified head").run()
+    app.session_state["digits.session"].job.cancel()
+    app.run()
+    key = "digits.recipe.Certified head"
+    app.selectbox(key=f"{key}.mode").set_value("guo")
+    app.selectbox(key=f"{key}.loss").set_value("softmax")
+    app.button(key=f"FormSubmitter:{key}.form-Use these settings").click().run()
+    assert not app.exception
+    assert any("guo mode has its bound for one-vs-rest only" in e.value for e in app.error)
+
+
+@pytest.mark.slow
+def test_a_certificate_is_explained_and_can_be_downloaded(app):
+    app.segmented_control(key="digits.kind").set_value("Random samples").run()
+    choose(app, "certified")
+    app.button(key="digits.forget").click().run()
+    finish(app)
+    app.segmented_control(key="digits.view").set_value("How it worked").run()
+    assert not app.exception
+    assert "**Covers the whole model**" in said(app)
+    assert "**Does not cover**" in said(app)
+    assert any("After one Newton step" in str(table.value) for table in app.table)
+    app.segmented_control(key="digits.view").set_value("Download").run()
+    assert "Certificate (JSON)" in [button.label for button in app.get("download_button")]
+
+
+@pytest.mark.slow
+def test_a_budget_fills_over_requests_and_a_spent_one_is_said(app):
+    app.selectbox(key="digits.model").set_value("Certified head, single step (Guo)").run()
+    finish(app)
+    app.run()
+    app.segmented_control(key="digits.kind").set_value("Random samples").run()
+    spent = []
+    for count in (1, 2000):
+        app.number_input(key="digits.count").set_value(count).run()
+        app.button(key="digits.forget").click().run()
+        finish(app)
+        app.segmented_control(key="digits.view").set_value("How it worked").run()
+        assert not app.exception
+        spent.append(app.session_state["digits.session"].result.statement)
+    assert 0 < spent[0]["spent"] < spent[0]["budget"]
+    assert spent[1]["retrained"]
+    assert any("The budget was spent" in warning.value for warning in app.warning)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 @pytest.mark.parametrize("kind", ["A digit", "Random samples"])
 def test_every_method_can_be_run_and_every_view_drawn(app, name, kind):
     app.segmented_control(key="digits.kind").set_value(kind).run()
-    app.segmented_control(key="digits.method").set_value(name).run()
+    choose(app, name)
     app.button(key="digits.forget").click().run()
     finish(app)
     assert not app.exception

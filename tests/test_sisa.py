@@ -1008,7 +1008,7 @@ def test_a_whole_class_touches_every_shard_under_uniform_sharding_and_one_by_cla
         assert planned.share == 1
         planned = plan(Sharding(5, 4, BY_CLASS, 10, seed), data.take(gone), data.take(~gone), 6.0)
         assert len(planned.first) == 1
-        # One of its two classes is left: half a shard of the nine halves. Class and slice sizes vary.
+        # One of its two classes is left: half a shard of nine halves. Sizes vary.
         assert planned.share == pytest.approx(1 / 9, rel=0.1)
 
 

@@ -151,8 +151,10 @@ def newton(norms: Sequence[float], allowed: float) -> None:
         x=list(range(len(norms))), y=list(norms), mode="lines+markers", name="gradient norm",
         line={"color": COLOURS[UNLEARNED]}, marker_size=8,
         hovertemplate="iteration %{x}: %{y:.2g}<extra></extra>"))
-    figure.add_hline(y=allowed, line_dash="dot", annotation_text=f"allowed: {allowed:.2g}",
-                     annotation_position="bottom left")
+    figure.add_scatter(x=[0, len(norms) - 1], y=[allowed, allowed], mode="lines",
+                       name=f"allowed: {allowed:.2g}",
+                       line={"dash": "dot", "color": COLOURS[RETRAINED]}, hoverinfo="skip")
+    figure.update_layout(legend=LEGEND)
     figure.update_xaxes(title="Iteration", dtick=1, rangemode="tozero")
     figure.update_yaxes(title="Gradient norm", type="log", exponentformat="power", dtick=2)
     show(figure, f"Gradient norm from {norms[0]:.2g} to {norms[-1]:.2g} in {len(norms) - 1} "

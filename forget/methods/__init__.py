@@ -68,6 +68,8 @@ class Method(Knobs, ABC):
     title: ClassVar[str]
     summary: ClassVar[str]
     learner: ClassVar[str]
+    because: ClassVar[str] = ""
+    """Why no other learner's models will do, as a clause."""
     picture: ClassVar[str] = "curve"
     order: ClassVar[int] = 100
 

@@ -51,6 +51,8 @@ class Certified(Method):
     summary = ("Solves for the weights that retraining would give, and hides the tiny rest under "
                "noise. Comes with a certificate that can be checked.")
     learner = "convex"
+    because = ("the layers of a trained network learnt from the data to be forgotten, so a "
+               "certificate for its head would not cover them")
     picture = "newton"
     order = 5
 

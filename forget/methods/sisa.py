@@ -32,6 +32,7 @@ class SisaForget(Method):
     summary = ("Trains only the shards again that held the samples, from a checkpoint before "
                "them. Exact; cheap for few samples, not for a whole class.")
     learner = "sisa"
+    because = "only a model trained in shards has checkpoints to go back to"
     picture = "shards"
     order = 4
 
