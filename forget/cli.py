@@ -249,9 +249,6 @@ def _requests(
 
 
 def _verify(options: argparse.Namespace) -> None:
-    for path in (options.certificate, options.model, options.secret):
-        if path is not None and not path.is_file():
-            raise BadInput(f"there is no file '{path}'; give the one that a run wrote")
     with Bars() as bars:
         dataset = find_dataset(options.data).load(bars.bytes)
         forgotten = Forgotten(tuple(_requests(options.forget, dataset, options.seed)))

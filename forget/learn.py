@@ -90,7 +90,7 @@ def _forgotten_by(path: Path, stored: Stored, dataset: Dataset) -> Forgotten:
     """What a model on disk has forgotten: from its secret file, or from its own record."""
     secret = store.secret_path(path)
     if secret.is_file():
-        kept, about = store.read_secret(secret)
+        kept, about = store.read_sealed(secret)
         return Forgotten(tuple(Request(spec, kept[f"request.{i}"], index)
                                for i, (spec, index) in enumerate(about.get("requests", []))))
     forgotten = NOTHING

@@ -31,15 +31,20 @@ def machine_key() -> bytes:
     return key
 
 
-def noise_key(generator: torch.Generator) -> Tensor:
+def noise_key(generator: torch.Generator, *about: Tensor | str) -> Tensor:
     """A key (32,) uint8 for one model's noise.
 
     Drawn from the generator, so that a seed gives the same model again on this machine, and mixed
     with the machine's key, so that a seed alone, which stands in every record, does not tell it.
+    ``about``: what the noise is to hide. It is mixed in as well: the same noise on two models would
+    give their difference away.
     """
     drawn = torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator)
-    mixed = hmac.digest(machine_key(), drawn.numpy().tobytes(), "sha256")
-    return torch.tensor(list(mixed), dtype=torch.uint8)
+    mixed = hmac.new(machine_key(), drawn.numpy().tobytes(), "sha256")
+    for part in about:
+        mixed.update(part.encode() if isinstance(part, str)
+                     else part.cpu().contiguous().numpy().tobytes())
+    return torch.tensor(list(mixed.digest()), dtype=torch.uint8)
 
 
 def gaussian(key: Tensor, shape: tuple[int, ...]) -> Tensor:

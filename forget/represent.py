@@ -5,15 +5,14 @@ import hashlib
 from collections import OrderedDict
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from forget import store
 from forget.data import Dataset, Samples
 from forget.data.files import locked, write_atomically
 from forget.errors import DamagedFile
-from forget.features import CHUNK, Features
+from forget.features import CHUNK, Features, rows_of
 from forget.learners import Learner
 from forget.paths import downloads
 from forget.steps import Step, drive
@@ -23,7 +22,7 @@ FOLDER = "features"
 KEPT = 2
 """Represented datasets kept in memory: 70,000 rows of 256 take 70 MB."""
 
-_ready: OrderedDict[tuple[str, str], Dataset] = OrderedDict()
+_ready: OrderedDict[tuple[str, str, str], Dataset] = OrderedDict()
 
 
 def represent(learner: Learner, dataset: Dataset, watch: Watch = UNWATCHED) -> Dataset:
@@ -35,7 +34,7 @@ def represent(learner: Learner, dataset: Dataset, watch: Watch = UNWATCHED) -> D
     features = learner.feature_map(dataset.input_shape)
     if features is None or dataset.through == features.name:
         return dataset
-    key = (features.name, content_hash(dataset))
+    key = (features.name, dataset.name, content_hash(dataset))
     if key not in _ready:
         parts, seconds = {}, 0.0
         for part in ("train", "held_out", "test"):
@@ -79,25 +78,17 @@ def _rows(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tenso
 def _compute(features: Features, x: Tensor, rows: Tensor):
     total = (len(x) + CHUNK - 1) // CHUNK
     features = features.to(x.device)
-    with torch.no_grad():
-        for index, part in enumerate(x.split(CHUNK)):
-            rows[index * CHUNK : index * CHUNK + len(part)] = features(part).cpu()
-            yield Step(index + 1, total, "computing features", {"rows": float(len(part))})
+    for index, part in enumerate(x.split(CHUNK)):
+        rows[index * CHUNK : index * CHUNK + len(part)] = rows_of(features, part).cpu()
+        yield Step(index + 1, total, "computing features", {"rows": float(len(part))})
 
 
 def _to_bytes(rows: Tensor, seconds: float) -> bytes:
-    sealed = hashlib.sha256(rows.numpy().data).hexdigest()
-    return safetensors.torch.save({"rows": rows}, {"forget": f"{sealed} {seconds!r}"})
+    return store.sealed_bytes({"rows": rows}, {"seconds": seconds})
 
 
 def _read(path: Path, n: int, size: int) -> tuple[Tensor, float]:
-    damaged = DamagedFile(f"{path} is damaged: delete it and it is made again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            sealed, seconds = (file.metadata() or {})["forget"].split()
-            rows = file.get_tensor("rows")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise damaged from error
-    if rows.shape != (n, size) or hashlib.sha256(rows.numpy().data).hexdigest() != sealed:
-        raise damaged
-    return rows, float(seconds)
+    tensors, record = store.read_sealed(path)
+    if tensors["rows"].shape != (n, size):
+        raise DamagedFile(f"{path} is damaged: delete it and it is made again")
+    return tensors["rows"], record["seconds"]

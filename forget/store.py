@@ -58,10 +58,14 @@ def seal(record: str, tensors: dict[str, Tensor]) -> str:
 
 def to_bytes(stored: Stored) -> bytes:
     """A safetensors file: the weights, and in its header the record and a seal over both."""
-    record = json.dumps(stored.record)
-    tensors = {name: value.detach().cpu().contiguous()
-               for name, value in stored.model.state_dict().items()}
-    return safetensors.torch.save(tensors, header(record, seal(record, tensors)))
+    return sealed_bytes(stored.model.state_dict(), stored.record)
+
+
+def sealed_bytes(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
+    """A safetensors file of tensors, with plain JSON data and a seal over both in its header."""
+    record = json.dumps(about)
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return safetensors.torch.save(plain, header(record, seal(record, plain)))
 
 
 def header(record: str, sealed: str) -> dict[str, str]:
@@ -92,17 +96,16 @@ def secret_bytes(secret: dict[str, Tensor], about: dict[str, Any], public: bytes
 
     ``about``: plain JSON data to go with it.
     """
-    record = json.dumps({"model": hashlib.sha256(public).hexdigest()} | about)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in secret.items()}
-    return safetensors.torch.save(tensors, header(record, seal(record, tensors)))
+    return sealed_bytes(secret, {"model": hashlib.sha256(public).hexdigest()} | about)
 
 
-def read_secret(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the record of a secret file; :class:`DamagedFile` where a byte changed."""
+def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`sealed_bytes` made; :class:`DamagedFile` where a byte changed."""
     try:
         return _read_sealed(path)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise DamagedFile(f"{path} is damaged: start from another model") from error
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError,
+            RecursionError) as error:
+        raise DamagedFile(f"{path} is damaged: delete it and it is made again") from error
 
 
 def _read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

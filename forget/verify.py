@@ -51,8 +51,12 @@ def verify(
     ``forgotten``: the requests, where ``dataset`` still holds their samples and no secret is given.
     ``reference``: solve on the retained data and test whether the published is that plus noise.
 
-    Raises :class:`BadInput` where the retained samples cannot be told from the forgotten ones.
+    Raises :class:`BadInput` for a file that is not there, and where the retained samples cannot be
+    told from the forgotten ones.
     """
+    for path in (certificate, model, secret):
+        if path is not None and not path.is_file():
+            raise BadInput(f"there is no file '{path}'; give the one that a run wrote")
     stated, checks = _read(certificate)
     if not stated:
         return checks
@@ -72,6 +76,8 @@ def verify(
             return checks
     rows, data_check = _retained_as_stated(dataset, stated, kept, forgotten)
     checks.append(data_check)
+    if data_check.passed is False:
+        return checks  # nothing can be computed on data that it does not speak of
     learner = LEARNERS[stored.record["learner"]](**stored.record["settings"])
     if not isinstance(learner, Convex):
         return [*checks, Check("the model is one that can be certified", False)]
@@ -92,15 +98,37 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Check]]:
     if path.stat().st_size > MAX_BYTES:
         return {}, [Check("the certificate can be read", False, "too large to be one")]
     try:
-        text = path.read_text()
+        text = path.read_bytes().decode()
         stated = json.loads(text)
-        numbers = [float(stated[name]) for name in
-                   ("epsilon", "delta", "sigma", "lam", "residual", "residual_allowed")]
-        same = text == text_of(stated) and all(number == number for number in numbers)
-        stated["model"]["file_sha256"], stated["mac"], stated["data_sha256"]  # must be there
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return {}, [Check("the certificate can be read", False, f"{type(error).__name__}: {error}")]
+        same = text == text_of(stated)
+        wrong = _wrong_fields(stated)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return {}, [Check("the certificate can be read", False, type(error).__name__)]
+    if wrong:
+        return {}, [Check("the certificate has all its fields", False, ", ".join(wrong))]
     return stated, [Check("the certificate is written as it was issued", same)]
+
+
+NUMBERS = {"epsilon": 1e6, "delta": 1.0, "sigma": 1e6, "lam": 1e6, "residual": 1e300,
+           "residual_allowed": 1e300}
+"""Fields that hold a number above zero, and what it is below."""
+
+TEXTS = ("mode", "secret_file_sha256", "forgotten_keyed_hash", "noise_commitment", "mac",
+         "data_sha256")
+MODEL_TEXTS = ("file_sha256", "weights_sha256_before", "weights_sha256_after")
+
+
+def _wrong_fields(stated: dict[str, Any]) -> list[str]:
+    """Names of fields that are missing or hold what they cannot hold."""
+    numbers = [name for name, high in NUMBERS.items()
+               if type(stated.get(name)) not in (int, float)
+               or not (0 < stated[name] < high or stated[name] == 0 == name.find("residual"))]
+    texts = [name for name in TEXTS if not isinstance(stated.get(name), str)]
+    model = stated.get("model")
+    hashes = [name for name in MODEL_TEXTS
+              if not isinstance(model, dict) or not isinstance(model.get(name), str)]
+    count = [] if type(stated.get("n_retained")) is int else ["n_retained"]
+    return [*numbers, *texts, *hashes, *count]
 
 
 def _same(what: str, found: Any, stated: Any) -> Check:
@@ -112,7 +140,7 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
     try:
         checks = [_same("the secret file is the one it names", sha256_of(path),
                         stated["secret_file_sha256"])]
-        kept, about = store.read_secret(path)
+        kept, about = store.read_sealed(path)
         issued = {name: value for name, value in stated.items() if name != "mac"}
         checks += [
             _same("the secret belongs to this model", about["model"],
@@ -202,7 +230,7 @@ def _against_reference(
     solution = solved(objective, watch)
     square = ((stored.model.weight - solution) / stated["sigma"]).square().sum().item()
     low, high = chi2.interval(CONFIDENCE, stored.model.weight.numel())
-    return Check(what, low <= square <= high,
+    return Check(what, bool(low <= square <= high),
                  f"{square**0.5:.1f} noise scales away, honest is {low**0.5:.1f} to "
                  f"{high**0.5:.1f}")
 

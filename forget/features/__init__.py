@@ -60,5 +60,12 @@ def features_for(name: str, input_shape: tuple[int, ...]) -> Features:
 
 @torch.no_grad()
 def rows_of(features: Features, x: Tensor) -> Tensor:
-    """Rows (N, size) for all of ``x``, in chunks."""
-    return torch.cat([features(part) for part in x.split(CHUNK)])
+    """Rows (N, size) for all of ``x``, in chunks.
+
+    Every chunk is filled up to the same size: a product of another size may sum in another order,
+    and the last bits of a row would tell what was beside it.
+    """
+    if not len(x):
+        return torch.empty(0, features.size, device=x.device)
+    filled = torch.cat([x, x[-1:].expand(-len(x) % CHUNK, *x.shape[1:])])
+    return torch.cat([features(part) for part in filled.split(CHUNK)])[: len(x)]

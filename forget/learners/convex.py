@@ -83,10 +83,14 @@ class Convex(Learner):
                          self.radius, linear)
 
     def train(self, model: Head, data: Samples, generator) -> Iterator[Step]:
-        key = noise_key(generator)
-        noise = self.noise(key, model).to(data.y.device)
-        objective = self.objective(model, data, noise if self.mode == "guo" else None)
+        key, linear = None, None
+        if self.mode == "guo":
+            key = noise_key(generator, data.ids, str(self.settings()))
+            linear = self.noise(key, model).to(data.y.device)
+        objective = self.objective(model, data, linear)
         solution = yield from shown(model, solve(objective, objective.zeros(), SOLVED, generator))
+        if key is None:
+            key = noise_key(generator, solution.w, str(self.settings()))
         self.publish(model, solution.w, key)
         last = solution.iterations + 1
         yield Step(last, last, "published", {"gradient_norm": solution.residual})
@@ -109,7 +113,7 @@ class Convex(Learner):
     def prepare(self, model: Head, data: Samples, generator) -> Iterator[Step]:
         """The curvature at the solved weights, factorised and inverted; in guo mode also the rows'
         Gram matrix with its largest eigenvalue."""
-        if "prepared_for" in model.secret:
+        if "weights" not in model.secret or "prepared_for" in model.secret:
             return
         objective = self.objective(model, data)
         w = model.secret["weights"].to(data.y.device)

@@ -84,7 +84,7 @@ class Certified(Method):
         path: list[Tensor] = []
         work = recorded(newton_from(model, objective, task), path)
         solution = yield from shown(model, work)
-        key = noise_key(task.generator)
+        key = noise_key(task.generator, solution.w, str(learner.settings()))
         learner.publish(model, solution.w, key)
         yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
                    {"gradient_norm": solution.residual})
@@ -98,6 +98,9 @@ class Certified(Method):
     def _guo(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
         allowed = budget(learner.sigma, self.epsilon, self.delta)
+        if allowed < SOLVED:
+            raise BadInput(f"with sigma {learner.sigma:g} the whole budget is {allowed:.2g}, and "
+                           f"models are solved to {SOLVED:g}: take a larger sigma or epsilon")
         spent = model.secret["spent"].item()
         x = model.rows(task.forget.x).double() * learner.radius
         w = model.secret["weights"].to(x.device)
@@ -122,7 +125,9 @@ class Certified(Method):
         return Proof(self._statement(model, task, allowed) | {
             "residual": now, "iterations": 1 if not retrained else taken - 1,
             "bound": self.bound, "bound_of_this_request": removal.bound,
-            "bound_worst_case": worst_case(learner.lam, n, len(task.forget), BOUNDS[self.bound]),
+            "bound_worst_case": worst_case(
+                learner.lam, n, len(task.forget), BOUNDS[self.bound],
+                learner.noise(model.secret["noise_key"], model).norm(dim=0)),
             "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
         })
 

@@ -42,7 +42,11 @@ def budget(sigma: float, epsilon: float, delta: float) -> float:
     of scale sigma in the objective hides (Guo et al. 2020, theorem 3,
     https://arxiv.org/abs/1911.03030).
 
+    Their calibration is the classical one and holds for small epsilon; where the exact one allows
+    less, that counts.
+
     >>> round(budget(10, 1, 1e-4), 2)
     2.28
     """
-    return sigma * epsilon / math.sqrt(2 * math.log(1.5 / delta))
+    classical = math.sqrt(2 * math.log(1.5 / delta)) / epsilon
+    return sigma / max(classical, gaussian_multiplier(epsilon, delta))

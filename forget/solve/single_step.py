@@ -70,14 +70,19 @@ def single_step(
     return Removal(w + step, left.norm().item() + missed)
 
 
-def worst_case(lam: float, n: int, m: int, factor: float) -> float:
-    """4 gamma m^2 / (lambda^2 (n - m)): the bound that needs no data (theorem 1 of the paper, with
-    losses whose gradients have norm at most 1).
+def worst_case(lam: float, n: int, m: int, factor: float, b: Tensor | None = None) -> float:
+    """gamma ||Delta||^2 / (lambda^2 (n - m)): the bound that needs no data.
+
+    ``b``: norm of each column of the objective's linear term, (K,). Losses have gradients of norm
+    at most 1, so lambda ||w|| <= 1 + ||b|| / n and ||Delta|| <= m (2 + ||b|| / n) a column. Without
+    b, and for one column, that is theorem 1 of the paper, 4 gamma m^2 / (lambda^2 (n - m)):
 
     >>> round(worst_case(1e-3, 11982, 1, 1 / 4), 1)
     83.5
     """
-    return 4 * factor * m**2 / (lam**2 * (n - m))
+    b = torch.zeros(1) if b is None else b
+    columns = factor * (m * (2 + b / n)) ** 2 / (lam**2 * (n - m))
+    return columns.norm().item()
 
 
 def _solved(product, inverse: Tensor, delta: Tensor) -> tuple[Tensor, float]:
