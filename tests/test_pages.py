@@ -170,16 +170,17 @@ def test_a_what_if_shows_the_cost_of_other_divisions_and_trains_nothing(app):
     assert app.session_state["digits.session"].job is None
 
 
+@pytest.mark.slow
 def test_the_recipe_of_a_model_can_be_changed_and_a_wrong_one_is_one_sentence(app):
     app.selectbox(key="digits.model").set_value("Certified head").run()
-    app.session_state["digits.session"].job.cancel()
+    finish(app)
     app.run()
     key = "digits.recipe.Certified head"
     app.selectbox(key=f"{key}.mode").set_value("guo")
     app.selectbox(key=f"{key}.loss").set_value("softmax")
     app.button(key=f"FormSubmitter:{key}.form-Use these settings").click().run()
     assert not app.exception
-    assert any("guo mode has its bound for one-vs-rest only" in e.value for e in app.error)
+    assert any("Guo mode has its bound for one-vs-rest only" in e.value for e in app.error)
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ class Convex(Learner):
     @torch.no_grad()
     def publish(self, model: Head, w: Tensor, key: Tensor) -> None:
         """Set the public weights, and keep what they were made of."""
-        model.secret = {"weights": w.cpu(), "noise_key": key, "salt": random_key(),
+        model.secret = {"weights": w.cpu().contiguous(), "noise_key": key, "salt": random_key(),
                         "ids_key": random_key(), "seal_key": random_key()}
         public = w if self.mode == "guo" else w + self.noise(key, model).to(w.device)
         model.weight.copy_(public)
@@ -130,7 +130,8 @@ class Convex(Learner):
             made |= {"curvature": whole, "gram": gram,
                      "inverse": factor(whole, objective.strength).inverse(),
                      "largest": torch.linalg.eigvalsh(gram)[-1]}
-        model.secret |= {name: value.cpu() for name, value in made.items()}
+        # Laid out as a file gives them back: another layout sums in another order.
+        model.secret |= {name: value.cpu().contiguous() for name, value in made.items()}
         yield Step(1, 1, "forming the curvature", {"samples": float(len(data))})
 
 

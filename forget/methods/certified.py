@@ -278,6 +278,6 @@ def _settle(model: Head, removal: Removal, spent: float) -> None:
         model.weight.copy_(removal.w)
     model.secret = {name: secret[name] for name in SAME_NOISE} | {
         "ids_key": random_key(), "seal_key": random_key(),
-        "weights": removal.w.cpu(),
+        "weights": removal.w.cpu().contiguous(),
         "spent": torch.tensor(spent + removal.bound, dtype=torch.float64),
     }
