@@ -37,7 +37,7 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-dask.txt
 	@echo "Installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
@@ -48,7 +48,7 @@ $(VENV)/.fetched: $(VENV)/.installed
 	@touch $@
 
 bench: setup-dev
-	@for name in train_speed forget_digits page_speed; do \
+	@for name in train_speed forget_digits sisa certified page_speed; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
