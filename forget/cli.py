@@ -210,6 +210,8 @@ def _run(options: argparse.Namespace) -> None:
         dataset = find_dataset(options.dataset).load(bars.bytes)
         dataset = dataset.to(pick_device())
         warm()
+        if of_learner and options.model:
+            raise BadInput("the model in --model has its own settings; leave --set learner.… out")
         start = _start(options, learner, dataset, bars)
         *earlier, last = _requests(options.forget, dataset, options.seed, start.forgotten)
         for request in earlier:

@@ -104,8 +104,13 @@ def unlearn(
     dataset: Dataset, start: Start, request: Request, method: Method, seed: int,
     splits: Splits, watch: Watch = UNWATCHED,
 ) -> Unlearned:
-    """U on a deep copy of the start's model."""
-    model = copy.deepcopy(start.model).requires_grad_(True)
+    """U on a copy of the start's model.
+
+    Only the model itself is copied: what its learner keeps is never edited, only replaced, and a
+    chain of requests would otherwise hold each checkpoint many times.
+    """
+    shared = {id(value): value for value in store.secret_of(start.model).values()}
+    model = copy.deepcopy(start.model, shared).requires_grad_(True)
     turn = len(start.forgotten.requests)
     known = dataset.train.take(retained_rows(dataset, start.forgotten.ids))
     prepared = drive(start.learner.prepare(model, known, generator(derive(seed, "prepare", turn))),

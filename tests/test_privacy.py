@@ -371,6 +371,21 @@ def test_the_same_seed_on_data_that_differ_in_a_sample_gives_other_noise(home):
     assert not torch.equal(*keys)
 
 
+@pytest.mark.parametrize("mode", ["residual", "guo"])
+@pytest.mark.parametrize("part", ["x", "y"])
+def test_the_same_seed_on_data_in_which_a_sample_was_changed_gives_other_noise(home, mode, part):
+    """As many samples, with the same ids: a file in which one row was edited in place."""
+    data = two_dots()
+    x, y = data.x.clone(), data.y.clone()
+    if part == "x":
+        x[7] = -x[7]
+    else:
+        y[7] = 1 - y[7]
+    keys = [trained(Convex(mode=mode), data=one).secret["noise_key"]
+            for one in (data, Samples(x, y, data.ids))]
+    assert not torch.equal(*keys)
+
+
 def test_the_same_seed_at_another_scale_gives_other_noise(home):
     """w + s z and w + t z for the same z are two equations for the two unknowns."""
     keys = [trained(Convex(sigma=sigma)).secret["noise_key"] for sigma in (1e-3, 1e-2)]

@@ -552,13 +552,14 @@ def test_a_request_after_another_touches_what_its_own_plan_says(monkeypatch):
 @EVERY_REQUEST
 def test_no_checkpoint_that_saw_a_forgotten_sample_is_left(learner, spec):
     start = start_of(learner)
+    before = {name: value.clone() for name, value in start.model.secret.items()}
     unlearned, forgotten = forget(start, spec)
     gone = set(forgotten.ids.tolist())
     assert any(seen & gone for seen in lineages(start.model.secret).values())
     assert not any(seen & gone for seen in lineages(unlearned.secret).values())
     assert unlearned.secret.keys() == start.model.secret.keys()
-    kept = {value.data_ptr() for value in unlearned.secret.values()}
-    assert kept.isdisjoint(value.data_ptr() for value in start.model.secret.values())
+    # The model that the request started from can be asked again.
+    assert same_tensors(start.model.secret, before)
 
 
 def test_what_saw_the_samples_is_destroyed_before_anything_is_trained():
@@ -629,7 +630,7 @@ def test_saved_files_hold_no_checkpoint_that_saw_a_forgotten_sample(home, tmp_pa
         assert names == {"model.safetensors", "model.secret.safetensors", "result.json"}
         secret = folder / "model.secret.safetensors"
         assert secret.stat().st_mode & 0o077 == 0
-        tensors, _ = store.read_secret(secret)
+        tensors, _ = store.read_sealed(secret)
         gone = set(result.forgotten.ids.tolist())
         assert len(lineages(tensors)) == 9
         assert not any(seen & gone for seen in lineages(tensors).values())
@@ -669,15 +670,17 @@ def test_resumed_from_disk_it_goes_on_exactly(home, tmp_path):
     exact = trained(start.learner, without(second.forgotten))
     assert same_tensors(second.unlearned.state_dict(), exact.state_dict())
     save_outcome(second, tmp_path)
-    tensors, _ = store.read_secret(tmp_path / "model.secret.safetensors")
+    tensors, _ = store.read_sealed(tmp_path / "model.secret.safetensors")
     gone = set(second.forgotten.ids.tolist())
     assert not any(seen & gone for seen in lineages(tensors).values())
 
 
 # Through the command line.
 
-QUICK = ["--method", "sisa", "--set", "learner.shards=3", "--set", "learner.slices=3",
-         "--set", "learner.epochs=2", "--set", "learner.shift=0"]
+SISA = ["--method", "sisa"]
+RECIPE = ["--set", "learner.shards=3", "--set", "learner.slices=3", "--set", "learner.epochs=2",
+          "--set", "learner.shift=0"]
+QUICK = [*SISA, *RECIPE]
 
 
 def save_npz(folder, seed: int = 0) -> str:
@@ -700,12 +703,12 @@ def test_a_second_run_goes_on_from_the_model_of_the_first(home, tmp_path, capsys
     data, out, one = save_npz(tmp_path), tmp_path / "out", tmp_path / "one"
     assert call("run", data, "--forget", "random:6", *QUICK, "--out", out) == 0
     assert call("run", data, "--model", out / "model.safetensors", "--forget", "class:2",
-                *QUICK, "--out", out) == 0  # fmt: skip
+                *SISA, "--out", out) == 0  # fmt: skip
     assert call("run", data, "--forget", "random:6", "--forget", "class:2", *QUICK,
                 "--out", one) == 0  # fmt: skip
     assert weights_hash(store.load(out / "model.safetensors").model) == weights_hash(
         store.load(one / "model.safetensors").model)
-    tensors, about = store.read_secret(out / "model.secret.safetensors")
+    tensors, about = store.read_sealed(out / "model.secret.safetensors")
     assert [spec for spec, _ in about["requests"]] == ["random:6", "class:2"]
     gone = set(tensors["forgotten_ids"].tolist())
     y = find_dataset(data).load().train.y
@@ -726,7 +729,7 @@ def test_without_the_secret_beside_it_a_model_is_refused(home, tmp_path, capsys)
     assert call("run", data, "--forget", "random:6", *QUICK, "--out", out) == 0
     (out / "model.secret.safetensors").unlink()
     capsys.readouterr()
-    status = call("run", data, "--model", out / "model.safetensors", "--forget", "random:2", *QUICK)
+    status = call("run", data, "--model", out / "model.safetensors", "--forget", "random:2", *SISA)
     assert "model.secret.safetensors" in check_refused(capsys, status)
 
 
@@ -742,7 +745,7 @@ def test_without_its_secret_a_stored_original_is_refused_and_trained_again_when_
     status = call("run", data, "--forget", "random:5", *QUICK)
     if status != 0:  # trained again of itself is as good
         assert "train" in check_refused(capsys, status)
-        assert call("train", data, "--learner", "sisa", *QUICK[2:]) == 0
+        assert call("train", data, "--learner", "sisa", *RECIPE) == 0
         assert call("run", data, "--forget", "random:5", *QUICK) == 0
 
 
@@ -883,7 +886,7 @@ def test_a_shard_whose_classes_are_all_forgotten_leaves_the_average(aggregation)
 
 @pytest.mark.parametrize("arch", ["mlp", "cnn"])
 def test_a_tiny_shard_that_forgetting_empties_leaves_the_average(arch):
-    learner = learner_of(shards=60, arch=arch, epochs=1.0)
+    learner = learner_of(shards=60, arch=arch)
     model = trained(learner)
     start = Start(Stored(model, {}), learner)
     shards, _ = learner.division_of(model).place(TINY.train)
@@ -1028,3 +1031,13 @@ def test_a_plan_for_nothing_costs_nothing():
     assert planned.first == {}
     assert planned.visits == planned.share == 0
     assert planned.everything > 0
+
+
+def test_a_shard_with_one_class_left_does_not_slow_down():
+    """Once it is sure, its gradients fade below 1e-38, where a CPU needs 20 times as long."""
+    learner = learner_of(sharding=BY_CLASS, arch="cnn", slices=1, epochs=60.0, batch_size=4)
+    model = trained(learner, TINY.train.take(TINY.train.y == 0))
+    (shard,) = model.alive.nonzero().flatten().tolist()
+    held = checkpoint_of(model, shard, 0).optimizer.abs()
+    assert held[-1] == 900
+    assert not ((held > 0) & (held < torch.finfo(torch.float32).tiny)).any()

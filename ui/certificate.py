@@ -51,8 +51,9 @@ def _iterations(result: Result) -> None:
              alt="The weights before, after one Newton step and at the end")
     st.caption("Distance in weights to the solution on the retained samples. After one step a "
                "class can look forgotten while the weights are still far from those that never "
-               "saw it: looking forgotten is not a certificate. Accuracies are of up to 400 "
-               "samples of each part.")
+               "saw it: looking forgotten is not a certificate. These figures are of weights "
+               "without noise, for whoever runs the server, and stand in no certificate. "
+               "Accuracies are of up to 400 samples of each part.")
 
 
 def _covers(stated: dict) -> None:

@@ -19,6 +19,9 @@ CHUNK = 64
 class Features(nn.Module, ABC):
     """A fixed map from raw inputs (N, *input_shape) to rows (N, size) float32 of norm at most 1.
 
+    It is computed in float64 and rounded once, so that every machine gives the same rows: a
+    certificate's residual is smaller than what float32 sums in another order would differ by.
+
     ``learnt_from``: the data that its constants were learnt from, in words, empty where it never
     saw any.  ``size``: features of one row.  ``version``: raised when the same input gives another
     row, so that cached rows are not mixed up.

@@ -30,5 +30,5 @@ class Pixels(Features):
         self.size = int(torch.Size(input_shape).numel())
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(1).float() / 255 - 0.5
-        return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        rows = x.flatten(1).double() / 255 - 0.5
+        return (rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)).float()

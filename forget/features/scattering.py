@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -92,7 +93,7 @@ class Scattering(Features):
             raise BadInput(f"scattering was set up for uint8 images of shape {self.input_shape}, "
                            f"not for {x.dtype} of shape {tuple(x.shape[1:])}")
         # Samples last: every filter is then a product with a wide matrix.
-        image = F.pad(x, self.padding).permute(1, 2, 3, 0).float() / 255  # (C, H, W, N)
+        image = F.pad(x, self.padding).permute(1, 2, 3, 0).double() / 255  # (C, H, W, N)
         found = [self.low[0](image)]
         for j, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
             u = modulus(first(image))  # (C 4, H / 2^j, W / 2^j, N)
@@ -105,7 +106,7 @@ class Scattering(Features):
     def forward(self, x: Tensor) -> Tensor:
         s = self.coefficients(x).flatten(1)  # (N, C paths H' W')
         root = (s + SOFT).sqrt() - math.sqrt(SOFT)
-        return with_constant(root @ self.to_row)
+        return with_constant(root @ self.to_row).float()
 
 
 def projection(coefficients: int) -> Tensor:
@@ -113,7 +114,8 @@ def projection(coefficients: int) -> Tensor:
 
     With a Gaussian R, (z - mean of z) R is z (R - mean of R's rows).
     """
-    mix = torch.randn(coefficients, PROJECTED, generator=torch.Generator().manual_seed(0))
+    # numpy's, since torch's normal numbers differ in the last bits from one processor to another.
+    mix = torch.from_numpy(np.random.default_rng(0).standard_normal((coefficients, PROJECTED)))
     return mix - mix.mean(0)
 
 
@@ -126,8 +128,8 @@ class Separable(nn.Module):
 
     def __init__(self, down: Tensor, across: Tensor):
         super().__init__()
-        self.register_buffer("down", down.float(), persistent=False)
-        self.register_buffer("across", across.float(), persistent=False)
+        self.register_buffer("down", down, persistent=False)
+        self.register_buffer("across", across, persistent=False)
 
     def forward(self, u: Tensor) -> Tensor:
         """Images (P, H, W, N) to (P, m, q, N)."""
@@ -192,8 +194,8 @@ def kernels(side: int, octave: int) -> Tensor:
     for w in (FREQUENCY / math.sqrt(2), FREQUENCY):
         waves += [g * torch.cos(w * t), g * torch.sin(w * t)]
     wrapped = torch.stack(waves).unflatten(1, (5, side)).sum(1)
-    # Below the rounding of float32; kept, subnormal numbers make a row take five times as long.
-    return torch.where(wrapped.abs() < 1e-9, 0, wrapped)
+    # Below all rounding; kept, subnormal numbers make a row take five times as long.
+    return torch.where(wrapped.abs() < 1e-20, 0, wrapped)
 
 
 def circulant(kernel: Tensor, stride: int) -> Tensor:

@@ -35,7 +35,7 @@ class Vectors(Features):
         self.size = input_shape[0] + 1
 
     def forward(self, x: Tensor) -> Tensor:
-        return with_constant(x.float())
+        return with_constant(x.double()).float()
 
 
 def with_constant(x: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Convex(Learner):
     def train(self, model: Head, data: Samples, generator) -> Iterator[Step]:
         key, linear = None, None
         if self.mode == "guo":
-            key = noise_key(generator, data.ids, str(self.settings()))
+            key = noise_key(generator, data.x, data.y, str(self.settings()))
             linear = self.noise(key, model).to(data.y.device)
         objective = self.objective(model, data, linear)
         solution = yield from shown(model, solve(objective, objective.zeros(), SOLVED, generator))

@@ -105,6 +105,7 @@ class Certified(Method):
         x = model.rows(task.forget.x).double() * learner.radius
         w = model.secret["weights"].to(x.device)
         n = len(task.forget) + len(task.retain)
+        b = learner.noise(model.secret["noise_key"], model).norm(dim=0)
         removal = single_step(w, x, task.forget.y, model.loss, learner.lam,
                               known_curvature(model, n, x.device), self.bound)
         yield Step(1, 2, "one Newton step", {"gradient_norm_bound": spent + removal.bound})
@@ -126,8 +127,7 @@ class Certified(Method):
             "residual": now, "iterations": 1 if not retrained else taken - 1,
             "bound": self.bound, "bound_of_this_request": removal.bound,
             "bound_worst_case": worst_case(
-                learner.lam, n, len(task.forget), BOUNDS[self.bound],
-                learner.noise(model.secret["noise_key"], model).norm(dim=0)),
+                learner.lam, n, len(task.forget), BOUNDS[self.bound], b),
             "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
         })
 
@@ -147,12 +147,16 @@ class Certified(Method):
         }
 
 
+GUESSES = ("Whoever holds all the data can test guesses of what was forgotten against the hash of "
+           "the retained data.")
+
 ASSUMPTIONS = {
     "residual": (
         "The un-noised weights and the noise's key stay with whoever runs the server.",
         "Requests are not chosen by looking at published models.",
         "It holds for this publication against one of the retrained reference; publications of "
         "several requests seen together compose, and their epsilons add up at worst.",
+        GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
         "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
     ),
@@ -161,6 +165,9 @@ ASSUMPTIONS = {
         "Requests are not chosen by looking at published models.",
         "The residual is a bound on the gradient norm, added up over all requests since the last "
         "training, and holds for each column of weights with its own noise.",
+        "It holds for this publication alone: whoever has the weights before and after sees the "
+        "step itself, which carries no noise of its own, and the bounds stated follow from it.",
+        GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
         "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
     ),
