@@ -32,11 +32,13 @@ from forget.features import features_for, rows_of
 from forget.features.vectors import with_constant
 from forget.learn import start_from
 from forget.learners.convex import SOLVED, Convex
+from forget.learners.network import Network
 from forget.methods import Proof, Task
 from forget.methods.certified import Certified
 from forget.metrics.accuracy import Predictions
+from forget.models import logits_of
 from forget.models.head import Head
-from forget.private import gaussian, noise_key
+from forget.private import KEY_BYTES, MACHINE_KEY, gaussian, noise_key
 from forget.represent import represent
 from forget.request import parse_request
 from forget.result import Result, Start
@@ -162,75 +164,78 @@ def paper(report: Report) -> None:
 
 
 MARKS = {200: (1.2, 1.8), 500: (4.0, 8.0), 1000: (4.0, 8.0)}
-"""Removals to what the data-dependent bounds should add up to by then."""
+"""Removals to what the paper's data-dependent bounds should add up to by then."""
 
-CHAIN, ORDERS = 1500, 3
-"""Removals in the long chain at most, and orders in which the paper's budget is spent."""
+CHAINS = (1500, 1000, 1000)
+"""Removals one after another; each chain has its own order and its own b."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Removed:
-    """After one more removal: the weights, the data-dependent bound but for its constant, and the
-    gradient norm there."""
+    """After one more removal: the weights; what the step left of the gradient at most, but for the
+    bound's constant; what its linear system left; the gradient norm that is really there."""
 
     w: Tensor
     left: float
+    missed: float
     residual: float
 
 
 def many_removals(report: Report, learner: Convex, train: Samples) -> None:
     """Sums of the bounds over successive removals, against the gradient that is really left."""
-    allowed = budget(learner.sigma, 1.0, 1e-4)
-    spent = []
-    for order in range(ORDERS):
-        data = train.take(torch.randperm(len(train), generator=generator(order)))
-        started = time.perf_counter()
-        chain = successive(learner, data, order)
-        if order == 0:
-            path = list(itertools.islice(chain, CHAIN))
-            seconds = time.perf_counter() - started
-            library_agrees(report, learner, data, path)
-            sums = {name: np.cumsum([one.left for one in path]) * BOUNDS[name] for name in BOUNDS}
-            sums_of(report, path, sums["paper"], seconds)
-            spent_tight = int((sums["tight"] <= allowed).sum())
-            spent.append(int((sums["paper"] <= allowed).sum()))
-        else:
-            spent.append(removals_within(chain, allowed))
-    report.range("removals until the budget at epsilon 1, delta 1e-4 is spent, 'paper', mean of "
-                 f"{', '.join(map(str, spent))}", statistics.fmean(spent), 230, 310, ".0f")
-    more = f"{spent_tight} = {spent_tight / spent[0]:.1f}x as many"
-    report.check(f"the same with 'tight', first order: {more} (wanted about 5.2x)",
-                 4.7 <= spent_tight / spent[0] <= 5.7)
-
-
-def sums_of(report: Report, path: list[Removed], total: np.ndarray, seconds: float) -> None:
-    """What the bounds came to on the way, and whether they bound."""
-    print(f"{len(path)} removals one after another: {seconds:.0f} s, "
-          f"{1e3 * seconds / len(path):.0f} ms each with the exact Hessian at every new weight")
+    started = time.perf_counter()
+    data = [train.take(torch.randperm(len(train), generator=generator(seed)))
+            for seed in range(len(CHAINS))]
+    paths = [list(itertools.islice(successive(learner, data[seed], seed), most))
+             for seed, most in enumerate(CHAINS)]
+    seconds = time.perf_counter() - started
+    print(f"{' + '.join(map(str, CHAINS))} removals one after another: {seconds:.0f} s, "
+          f"{1e3 * seconds / sum(CHAINS):.0f} ms each with the exact Hessian at every new weight")
+    library_agrees(report, learner, data[0], paths[0])
+    sums = {name: [spent_by(path, name) for path in paths] for name in BOUNDS}
     for mark, (low, high) in MARKS.items():
-        report.range(f"bounds ('paper') added up over {mark} removals", total[mark - 1], low, high)
-    measured = np.array([one.residual for one in path])
-    tight = total * BOUNDS["tight"] / BOUNDS["paper"]
-    share = (measured / (tight + SOLVED)).max()
-    report.check(f"measured gradient norm over the sum of 'tight' bounds: at most {share:.2g}, "
-                 f"at the end {measured[-1]:.2g} of {tight[-1]:.2g} (wanted below 1)", share < 1)
+        found = [total[mark - 1] for total in sums["paper"]]
+        report.range(f"bounds ('paper') added up over {mark} removals, mean of "
+                     f"{listed(found, '.2f')}", statistics.fmean(found), low, high)
+    worst = max((np.array([one.residual for one in path]) / total).max()
+                for path, total in zip(paths, sums["tight"], strict=True))
+    report.check(f"measured gradient norm over the 'tight' bounds' sum, after every removal: at "
+                 f"most {worst:.2g}, at the end {paths[0][-1].residual:.2g} of "
+                 f"{sums['tight'][0][-1]:.2g} (wanted below 1)", worst < 1)
+    budget_lasts(report, budget(learner.sigma, 1.0, 1e-4), sums)
 
 
-def removals_within(chain: Iterator[Removed], allowed: float) -> int:
-    """How many removals the budget lasts for with the paper's bound."""
-    total = itertools.accumulate(BOUNDS["paper"] * one.left for one in chain)
-    return sum(1 for _ in itertools.takewhile(lambda value: value <= allowed, total))
+def spent_by(path: list[Removed], bound: str) -> np.ndarray:
+    """The sum of the bounds after each removal."""
+    return SOLVED + np.cumsum([BOUNDS[bound] * one.left + one.missed for one in path])
 
 
-REFRESH = 100
+def budget_lasts(report: Report, allowed: float, sums: dict[str, list[np.ndarray]]) -> None:
+    """Removals until epsilon 1, delta 1e-4 are spent."""
+    paper, tight = ([int((total <= allowed).sum()) for total in sums[name]]
+                    for name in ("paper", "tight"))
+    report.range(f"removals for a budget of {allowed:.2f} (epsilon 1, delta 1e-4) with 'paper', "
+                 f"mean of {listed(paper, 'd')}", statistics.fmean(paper), 230, 310, ".0f")
+    report.range(f"the same with 'tight': {tight[0]} instead of {paper[0]}, times as many",
+                 tight[0] / paper[0], 4.7, 5.7, ".1f")
+
+
+def listed(values: list, form: str) -> str:
+    return ", ".join(f"{value:{form}}" for value in values)
+
+
+REFRESH = 50
 """Removals between two preconditioners; they change the work and not the step."""
+
+EXACT = 1e-8
+"""Share of its right-hand side that each linear system may leave; it is added to the bounds."""
 
 
 def successive(learner: Convex, data: Samples, seed: int) -> Iterator[Removed]:
     """Remove the first row, then the next, and so on, by the single step of Guo et al.
 
-    The library's step needs the Hessian formed at the very weights it starts from, 0.4 s each time.
-    Here the same system is solved, to 1e-12 too, by products with that Hessian.
+    The library's step needs the Hessian formed at the very weights that it starts from, half a
+    second each time. Here the same system is solved by products with the same Hessian.
     """
     model, _ = fitted(learner, 2, data, seed)
     loss, lam, w = model.loss, learner.lam, model.secret["weights"]
@@ -244,13 +249,13 @@ def successive(learner: Convex, data: Samples, seed: int) -> Iterator[Removed]:
         gone = rows[k : k + 1]
         rest = Objective(rows[k + 1 :], data.y[k + 1 :], loss, lam, 1, linear=b)
         delta = lam * w + gone.T @ loss.slope(at.p[:1], data.y[k : k + 1])
-        step, _ = conjugate_gradients(rest, Evaluation(0.0, -delta, at.p[1:]), near,
-                                      1e-12 * delta.norm().item())
+        missed = EXACT * delta.norm().item()
+        step, _ = conjugate_gradients(rest, Evaluation(0.0, -delta, at.p[1:]), near, missed)
         gram -= gone.T @ gone
         moved = (step * (gram @ step)).sum().item()  # ||X_r v||^2
         w = w + step
         at = rest.evaluate(w)
-        yield Removed(w, math.sqrt(largest * moved) * step.norm().item(), at.residual)
+        yield Removed(w, math.sqrt(largest * moved) * step.norm().item(), missed, at.residual)
 
 
 def library_agrees(report: Report, learner: Convex, data: Samples, path: list[Removed]) -> None:
@@ -301,29 +306,49 @@ def guo_speed(report: Report) -> None:
 
 def shape(report: Report) -> None:
     """Newton from the old solution, on a softmax head of 64 features."""
-    data = official(mnist_rows())
-    mix = torch.randn(data.x.shape[1], 63, generator=generator(0))
-    rows = with_constant(data.x @ mix)
-    whole = Objective(rows, data.y, Softmax(), 1e-4, 10, 8.0)
-    w = end_of(solve(whole, whole.zeros(), SOLVED, generator(0)))[0].w
-    print(f"n = {len(data):,}, d = {rows.shape[1]} (a random projection of scattering), 10 "
-          f"classes, lambda {whole.lam:g}, rows of norm {whole.radius:g}; gradient norm by "
+    dataset = find_dataset("mnist").load()
+    scattering, raw = official(represent(Convex(), dataset)), official(dataset)
+    mix = torch.randn(scattering.x.shape[1], 63, generator=generator(0))
+    print(f"n = {len(raw):,}, 10 classes, lambda 1e-4, rows of norm 1; gradient norm by "
           "iteration\nexact: Newton with the Hessian formed and factorised at every iterate; "
           "solver: forget.solve.newton.solve")
-    order = torch.randperm(len(data), generator=generator(1))
-    for name, gone in (("1 random point", order[:1]), ("1000 random points", order[:1000]),
-                       ("class 3", (data.y == 3).nonzero().flatten())):
-        keep = torch.ones(len(data), dtype=torch.bool)
+    for name, rows, most in (
+        ("a random projection of scattering", scattering.x @ mix, 10),
+        ("the shipped network's last layer but one", embedded(dataset, raw.x), 8),
+    ):
+        objective = Objective(with_constant(rows), raw.y, Softmax(), 1e-4, 10)
+        print(f"{name}, d = {objective.rows.shape[1]}")
+        shapes_on(report, objective, most)
+
+
+def embedded(dataset: Dataset, x: Tensor) -> Tensor:
+    """What the shipped network's output layer gets: features that did learn from the data."""
+    model = start_from(Network(), dataset, 0).model
+    seen = []
+    with model.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+        logits_of(model, x)
+    return torch.cat(seen)
+
+
+def shapes_on(report: Report, whole: Objective, most: int) -> None:
+    """A point, many and a class; ``most``: exact iterations that the class may take."""
+    w = end_of(solve(whole, whole.zeros(), SOLVED, generator(0)))[0].w
+    order = torch.randperm(len(whole.y), generator=generator(1))
+    for name, gone, low, high in (
+        ("1 random point", order[:1], 1, 2),
+        ("1000 random points", order[:1000], 2, 3),
+        ("class 3", (whole.y == 3).nonzero().flatten(), 5, most),
+    ):
+        keep = torch.ones(len(whole.y), dtype=torch.bool)
         keep[gone] = False
-        rest = dataclasses.replace(whole, rows=rows[keep], y=data.y[keep])
+        rest = dataclasses.replace(whole, rows=whole.rows[keep], y=whole.y[keep])
         path = exact_newton(rest, w)
         _, steps = end_of(solve(rest, w, SOLVED, generator(0)))
         norms = [at.residual for _, at in path]
-        start = norms[:1]
-        print(f"{name} ({len(gone)})\n  exact   {arrow(norms)}\n"
-              f"  solver  {arrow(start + [step.measured['gradient_norm'] for step in steps])}")
-        shape_is(report, name, norms)
-    not_yet_forgotten(rows[~keep] * whole.radius, data.y[~keep], [w for w, _ in path])
+        print(f"    solver  {arrow(norms[:1] + [s.measured['gradient_norm'] for s in steps])}")
+        report.check(f"{name}: exact {arrow(norms)}, {len(norms) - 1} iterations (wanted {low} to "
+                     f"{high})", low <= len(norms) - 1 <= high)
+    not_yet_forgotten(whole.rows[~keep].double(), [w for w, _ in path])
 
 
 def end_of(work) -> tuple:
@@ -344,29 +369,18 @@ def exact_newton(objective: Objective, w: Tensor) -> list[tuple[Tensor, Evaluati
     return path
 
 
-def shape_is(report: Report, name: str, norms: list[float]) -> None:
-    """Few points: two or three steps. A class: slow, then quadratic."""
-    taken = len(norms) - 1
-    if name == "class 3":
-        report.check(f"{name}: {taken} exact iterations (wanted 5 to 8), the first to "
-                     f"{norms[1] / norms[0]:.2f} of the gradient (wanted over 0.2)",
-                     5 <= taken <= 8 and norms[1] / norms[0] > 0.2)
-    else:
-        most = 2 if name == "1 random point" else 3
-        report.check(f"{name}: {taken} exact iterations (wanted at most {most})", taken <= most)
-
-
-def not_yet_forgotten(x: Tensor, y: Tensor, path: list[Tensor]) -> None:
+def not_yet_forgotten(x: Tensor, path: list[Tensor]) -> None:
     """After one step the class looks forgotten, and is not."""
-    accuracy = ((x.double() @ path[1]).argmax(1) == y).double().mean().item()
-    print(f"class 3 after one step: accuracy on it {accuracy:.1%}; weights "
-          f"{(path[1] - path[-1]).norm():.1f} from the solution, "
-          f"{(path[0] - path[-1]).norm():.1f} at first")
+    accuracy = ((x @ path[1]).argmax(1) == 3).double().mean().item()
+    away = [(w - path[-1]).norm().item() for w in path[:2]]
+    print(f"    class 3 after one step: accuracy on it {accuracy:.1%}; weights still {away[1]:.1f} "
+          f"of {away[0]:.1f} from the solution")
 
 
 # 3: speed at the defaults.
 
-REQUESTS = 5
+RANDOM = 5
+"""Requests for ten random digits; every class is asked for once."""
 
 
 def speed(report: Report) -> None:
@@ -381,13 +395,15 @@ def speed(report: Report) -> None:
           f"{features:.1f} s, curvature {record['prepare_seconds'] - features:.1f} s")
     report.range("test accuracy of the original, %", 100 * record["test_accuracy"], 98.5, 100,
                  ".2f")
-    for spec, wanted in (("random:10", 10.0), ("class:{}", 1.5)):
-        results = [one_request(dataset, start, spec.format(seed), seed) for seed in range(REQUESTS)]
+    for kind, specs, wanted in (("random:10", ["random:10"] * RANDOM, 10.0),
+                                ("a whole digit", [f"class:{c}" for c in dataset.classes], 1.5)):
+        results = [one_request(dataset, start, spec, seed) for seed, spec in enumerate(specs)]
         ratios = [result.speed_up for result in results]
-        total = (sum(result.seconds["retrain"] for result in results)
-                 / sum(result.seconds["forget"] for result in results))
-        report.range(f"{spec}: retrain / forget, of the sums over {REQUESTS} seeds "
-                     f"({min(ratios):.1f} to {max(ratios):.1f})", total, wanted, math.inf, ".1f")
+        forget, retrain = (statistics.fmean(result.seconds[name] for result in results)
+                           for name in ("forget", "retrain"))
+        report.range(f"{kind}: retrain / forget, of the means {retrain:.2f} and {forget:.2f} s of "
+                     f"{len(specs)} requests ({min(ratios):.1f} to {max(ratios):.1f})",
+                     retrain / forget, wanted, math.inf, ".1f")
 
 
 def one_request(dataset: Dataset, start: Start, spec: str, seed: int) -> Result:
@@ -424,10 +440,12 @@ def scaling(report: Report) -> None:
         if peak * 10 / 3 > MOST_GIGABYTES and n < SIZES[-1]:
             print(f"the next size would need more than {MOST_GIGABYTES:g} GB: stopped here")
             break
-    sizes = np.log(list(found))
-    for column, name in enumerate(("cold solve", "prepare", "removing 10 rows", "peak memory")):
-        exponent = np.polyfit(sizes, np.log([row[column] for row in found.values()]), 1)[0]
-        report.range(f"exponent of n, {name}", exponent, -math.inf, 1.05, ".2f")
+    report.range("peak memory, GB", max(row[-1] for row in found.values()), -math.inf,
+                 MOST_GIGABYTES)
+    for column, name in enumerate(("cold solve", "prepare", "removing 10 rows")):
+        for sizes in (list(found), [n for n in found if n >= 60_000]):
+            slope = np.polyfit(np.log(sizes), np.log([found[n][column] for n in sizes]), 1)[0]
+            report.range(f"exponent of n from {sizes[0]:,}, {name}", slope, -math.inf, 1.05, ".2f")
 
 
 def one_size(base: Samples, n: int) -> tuple[float, float, float, float]:
@@ -497,7 +515,7 @@ def attacked(claimed: float, delta: float, share: float) -> dict[str, float]:
 
 def project_published(learner, model, place, draw, origin, direction) -> float:
     """One publication, as far along the direction as it lies: all that its likelihood ratio is."""
-    learner.publish(model, place, noise_key(draw))
+    learner.publish(model, place, noise_key(draw, place, str(learner.settings())))
     return ((model.weight.detach() - origin) * direction).sum().item()
 
 
@@ -540,9 +558,8 @@ def oracle(report: Report) -> None:
     print(f"{SUBSET:,} digits, scattering to 256, lambda {learner.lam:g}; largest weight "
           f"{model.secret['weights'].abs().max():.1f}")
     requests = [(f"{count} random digits", draw_rows(count), False, scikit)
-                for count in (1, 10, 100, 1000)]
-    requests += [(f"all of class {c}", (data.y == c).nonzero().flatten(), True, scipy_lbfgs)
-                 for c in (3, 8)]
+                for count in (10, 1000)]
+    requests.append(("all of class 3", (data.y == 3).nonzero().flatten(), True, scipy_lbfgs))
     for name, rows, whole, independent in requests:
         gone, rest = without(data, rows)
         unlearned, _, proof = removed(Certified(), learner, model, gone, rest, 0, whole)
@@ -592,7 +609,9 @@ def main() -> None:
     report, begun = Report(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         # A home of its own: every model is trained and timed in this run.
-        os.environ["FORGET_HOME"] = str(copy_home(Path(folder) / "home"))
+        home = copy_home(Path(folder) / "home")
+        (home / MACHINE_KEY).write_bytes(bytes(KEY_BYTES))  # the same noise in every run
+        os.environ["FORGET_HOME"] = str(home)
         warm()  # as the app and the command line do before they time anything
         for name in options.only:
             started = time.perf_counter()

@@ -93,7 +93,8 @@ def test_a_path_is_what_plain_convolution_gives(index, path):
 def test_wavelets_have_mean_zero_and_the_low_pass_has_sum_one():
     flat = torch.full((1, 1, 32, 32), 200, dtype=torch.uint8)
     s = Scattering((1, 32, 32)).coefficients(flat)[0, 0]
-    torch.testing.assert_close(s[0], torch.full((4, 4), 200 / 255, dtype=torch.float64), atol=1e-6, rtol=0)
+    level = torch.full((4, 4), 200 / 255, dtype=torch.float64)
+    torch.testing.assert_close(s[0], level, atol=1e-6, rtol=0)
     assert s[1:].abs().max() < 1e-6
 
 
@@ -227,7 +228,8 @@ def test_every_processor_gives_the_same_rows():
     """A residual is computed anew by a verifier, on another machine: float32 sums in the order of
     another instruction set would differ by more than a certificate allows."""
     said = set()
-    for instructions in ({"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}, {}):
+    plain = {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+    for instructions in (plain, {}):
         done = subprocess.run([sys.executable, "-c", ROWS_OF_A_FIXED_IMAGE], cwd=ROOT, check=True,
                               capture_output=True, text=True, env=os.environ | instructions)
         said.add(done.stdout)
