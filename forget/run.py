@@ -2,8 +2,6 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
 
 from torch import nn
 
@@ -19,7 +17,7 @@ from forget.metrics.weights import change_per_layer
 from forget.represent import represent
 from forget.request import Request
 from forget.result import Result, Start
-from forget.steps import Point, Step, drive
+from forget.steps import Point, Returning, drive
 from forget.watch import UNWATCHED, Curve, Watch
 
 
@@ -129,17 +127,6 @@ def unlearn(
     work = Returning(method.steps(model, task))
     seconds = drive(iter(work), curve.on_step, watch.cancelled)
     return Unlearned(store.frozen(model), seconds, curve.points, work.returned, prepared)
-
-
-class Returning:
-    """A generator that keeps what another one returns at its end."""
-
-    def __init__(self, work: Iterator[Step]):
-        self._work = work
-        self.returned: Any = None
-
-    def __iter__(self) -> Iterator[Step]:
-        self.returned = yield from self._work
 
 
 def _with_reference(

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from forget.errors import Cancelled, Diverged
 
@@ -48,6 +49,27 @@ class Stopwatch:
 
     def __exit__(self, *_):
         self.seconds += time.perf_counter() - self._started
+
+
+def mapped(work: Iterator[Any], change: Callable[[Any], Any]) -> Iterator[Any]:
+    """A generator's items, each changed; returns what the generator returns."""
+    while True:
+        try:
+            item = next(work)
+        except StopIteration as done:
+            return done.value
+        yield change(item)
+
+
+class Returning:
+    """A generator that keeps what another one returns at its end."""
+
+    def __init__(self, work: Iterator[Step]):
+        self._work = work
+        self.returned: Any = None
+
+    def __iter__(self) -> Iterator[Step]:
+        self.returned = yield from self._work
 
 
 OnStep = Callable[[Step, float], None]

@@ -23,7 +23,7 @@ from forget.request import Forgotten
 from forget.solve.newton import solve
 from forget.solve.objective import Objective
 from forget.solve.privacy import budget, residual_allowed
-from forget.steps import drive
+from forget.steps import Returning, drive, mapped
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
 
@@ -237,22 +237,8 @@ def _against_reference(
 
 def solved(objective: Objective, watch: Watch = UNWATCHED) -> Tensor:
     """The optimum of an objective, from nothing."""
-    found = []
-
-    def work():
-        solution = yield from _steps_only(
-            solve(objective, objective.zeros(), SOLVED, generator(0)))
-        found.append(solution.w)
-
+    work = Returning(mapped(solve(objective, objective.zeros(), SOLVED, generator(0)),
+                            lambda item: item[0]))
     watch.phase("Solving on the retained data")
-    drive(work(), watch.step, watch.cancelled)
-    return found[0]
-
-
-def _steps_only(work):
-    while True:
-        try:
-            step, _ = next(work)
-        except StopIteration as done:
-            return done.value
-        yield step
+    drive(iter(work), watch.step, watch.cancelled)
+    return work.returned.w

@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.cli",
-         "forget.export", "forget.adopt", "forget.drive", "forget.warm")  # fmt: skip
+         "forget.export", "forget.adopt", "forget.drive", "forget.warm", "forget.verify",
+         "forget.represent")  # fmt: skip
 """What calls everything else and is called by nothing below."""
 
 FORBIDDEN = {
@@ -21,6 +22,13 @@ FORBIDDEN = {
     "forget.models": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
                       "forget.store", *ABOVE),
     "forget.learners": ("forget.methods", "forget.metrics", "forget.store", *ABOVE),
+    "forget.features": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
+                        "forget.models", "forget.store", *ABOVE),
+    "forget.solve": ("forget.data", "forget.features", "forget.learners", "forget.methods",
+                     "forget.metrics", "forget.models", "forget.store", *ABOVE),
+    "forget.sharding": ("forget.learners", "forget.methods", "forget.models", "forget.store",
+                        *ABOVE),
+    "forget.certificate": ("forget.methods", "forget.metrics", *ABOVE),
     "forget.methods": (
         "forget.data.files", "forget.data.images", "forget.data.mnist", "forget.data.npz",
         "forget.metrics", "forget.store", "forget.measure", "forget.request", *ABOVE,

@@ -16,7 +16,7 @@ from forget.private import gaussian, noise_key, random_key
 from forget.solve.losses import loss_called
 from forget.solve.newton import factor, solve
 from forget.solve.objective import Objective, data_curvature
-from forget.steps import Step
+from forget.steps import Step, mapped
 
 SOLVED = 1e-8
 """Gradient norm to which every objective is solved, in float64."""
@@ -135,13 +135,12 @@ class Convex(Learner):
         yield Step(1, 1, "forming the curvature", {"samples": float(len(data))})
 
 
-def shown(model: Head, work):
+def shown(model: Head, work: Iterator[tuple[Step, Tensor]]) -> Iterator[Step]:
     """The steps of a solver, with the model set to each iterate; returns the solver's result."""
-    while True:
-        try:
-            step, w = next(work)
-        except StopIteration as done:
-            return done.value
+    def show(item: tuple[Step, Tensor]) -> Step:
+        step, w = item
         with torch.no_grad():
             model.weight.copy_(w)
-        yield step
+        return step
+
+    return mapped(work, show)

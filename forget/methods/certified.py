@@ -18,7 +18,7 @@ from forget.solve.newton import ROUGH, Factor, Inverse, factor, solve
 from forget.solve.objective import Evaluation, Objective, curvature_root, data_curvature
 from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
 from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
-from forget.steps import Step
+from forget.steps import Step, mapped
 
 Work = Iterator[Step]
 
@@ -179,7 +179,9 @@ SAME_NOISE = ("noise_key", "salt")
 """What a single step leaves as it was: the noise is in the objective and stays there."""
 
 
-def newton_from(model: Head, objective: Objective, task: Task):
+def newton_from(
+    model: Head, objective: Objective, task: Task
+) -> Iterator[tuple[Step, Tensor]]:
     """From the weights on D to those on D_r: the curvature without D_f first, then the solver.
 
     Yields steps with their weights, the state before the first iteration included, and returns a
@@ -207,12 +209,13 @@ def newton_from(model: Head, objective: Objective, task: Task):
         iterations += 1
         yield _counted(iterations, "the forgotten class's own weights set aside", at), w
     work = solve(objective, w, SOLVED, task.generator, at, known, iterations)
-    while True:
-        try:
-            step, w = next(work)
-        except StopIteration as done:
-            return done.value
-        yield dataclasses.replace(step, index=step.index + 1, total=step.total + 1), w
+    return (yield from mapped(work, _after_the_first))
+
+
+def _after_the_first(item: tuple[Step, Tensor]) -> tuple[Step, Tensor]:
+    """A solver's step counted from the one that shows the state before it."""
+    step, w = item
+    return dataclasses.replace(step, index=step.index + 1, total=step.total + 1), w
 
 
 FEW = 4
@@ -224,15 +227,15 @@ def _counted(iterations: int, doing: str, at: Evaluation) -> Step:
     return Step(iterations + 1, max(iterations + 1, 12), doing, {"gradient_norm": at.residual})
 
 
-def recorded(work, path: list[Tensor]):
+def recorded(
+    work: Iterator[tuple[Step, Tensor]], path: list[Tensor]
+) -> Iterator[tuple[Step, Tensor]]:
     """The same steps and weights, with the weights put down in ``path`` as they come."""
-    while True:
-        try:
-            step, w = next(work)
-        except StopIteration as done:
-            return done.value
-        path.append(w)
-        yield step, w
+    def put_down(item: tuple[Step, Tensor]) -> tuple[Step, Tensor]:
+        path.append(item[1])
+        return item
+
+    return mapped(work, put_down)
 
 
 def without(
