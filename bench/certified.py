@@ -163,10 +163,10 @@ def paper(report: Report) -> None:
     many_removals(report, guo(1e-3, 10.0), train)
 
 
-MARKS = {200: (1.2, 1.8), 500: (4.0, 8.0), 1000: (4.0, 8.0)}
-"""Removals to what the paper's data-dependent bounds should add up to by then."""
+MARKS = {200: 1.5, 500: 4.0, 1000: 8.0}
+"""Removals to what the paper's data-dependent bounds should add up to by then, within a fifth."""
 
-CHAINS = (1500, 1000, 1000)
+CHAINS = (1500, 400, 400)
 """Removals one after another; each chain has its own order and its own b."""
 
 
@@ -193,10 +193,10 @@ def many_removals(report: Report, learner: Convex, train: Samples) -> None:
           f"{1e3 * seconds / sum(CHAINS):.0f} ms each with the exact Hessian at every new weight")
     library_agrees(report, learner, data[0], paths[0])
     sums = {name: [spent_by(path, name) for path in paths] for name in BOUNDS}
-    for mark, (low, high) in MARKS.items():
-        found = [total[mark - 1] for total in sums["paper"]]
+    for mark, about in MARKS.items():
+        found = [total[mark - 1] for total in sums["paper"] if len(total) >= mark]
         report.range(f"bounds ('paper') added up over {mark} removals, mean of "
-                     f"{listed(found, '.2f')}", statistics.fmean(found), low, high)
+                     f"{listed(found, '.2f')}", statistics.fmean(found), 0.8 * about, 1.2 * about)
     worst = max((np.array([one.residual for one in path]) / total).max()
                 for path, total in zip(paths, sums["tight"], strict=True))
     report.check(f"measured gradient norm over the 'tight' bounds' sum, after every removal: at "
@@ -225,7 +225,8 @@ def listed(values: list, form: str) -> str:
 
 
 REFRESH = 50
-"""Removals between two preconditioners; they change the work and not the step."""
+"""Removals between two preconditioners, which change the work and not the step, and between two
+largest eigenvalues of the rows' Gram matrix, which only falls."""
 
 EXACT = 1e-8
 """Share of its right-hand side that each linear system may leave; it is added to the bounds."""
@@ -241,11 +242,11 @@ def successive(learner: Convex, data: Samples, seed: int) -> Iterator[Removed]:
     loss, lam, w = model.loss, learner.lam, model.secret["weights"]
     rows, b = data.x.double(), learner.noise(model.secret["noise_key"], model)
     gram = rows.T @ rows
-    largest = torch.linalg.eigvalsh(gram)[-1].item()
     at = Objective(rows, data.y, loss, lam, 1, linear=b).evaluate(w)
     for k in range(len(data) - 1):
         if k % REFRESH == 0:
             near = factor(data_curvature(loss, rows[k:], 1.0, at.p), lam * (len(data) - k))
+            largest = torch.linalg.eigvalsh(gram)[-1].item()
         gone = rows[k : k + 1]
         rest = Objective(rows[k + 1 :], data.y[k + 1 :], loss, lam, 1, linear=b)
         delta = lam * w + gone.T @ loss.slope(at.p[:1], data.y[k : k + 1])
@@ -345,7 +346,8 @@ def shapes_on(report: Report, whole: Objective, most: int) -> None:
         path = exact_newton(rest, w)
         _, steps = end_of(solve(rest, w, SOLVED, generator(0)))
         norms = [at.residual for _, at in path]
-        print(f"    solver  {arrow(norms[:1] + [s.measured['gradient_norm'] for s in steps])}")
+        print(f"        {name}: solver "
+              f"{arrow(norms[:1] + [step.measured['gradient_norm'] for step in steps])}")
         report.check(f"{name}: exact {arrow(norms)}, {len(norms) - 1} iterations (wanted {low} to "
                      f"{high})", low <= len(norms) - 1 <= high)
     not_yet_forgotten(whole.rows[~keep].double(), [w for w, _ in path])
@@ -373,7 +375,7 @@ def not_yet_forgotten(x: Tensor, path: list[Tensor]) -> None:
     """After one step the class looks forgotten, and is not."""
     accuracy = ((x @ path[1]).argmax(1) == 3).double().mean().item()
     away = [(w - path[-1]).norm().item() for w in path[:2]]
-    print(f"    class 3 after one step: accuracy on it {accuracy:.1%}; weights still {away[1]:.1f} "
+    print(f"        class 3 after one step: accuracy on it {accuracy:.1%}; weights still {away[1]:.1f} "
           f"of {away[0]:.1f} from the solution")
 
 

@@ -1,8 +1,10 @@
 """Where and how numbers are made: the device, the thread count and every seed."""
 
+import contextlib
 import hashlib
 import os
 import platform
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -22,6 +24,17 @@ def use_fixed_threads() -> None:
     """Set the thread count for work in the calling thread."""
     if torch.get_num_threads() != THREADS:
         torch.set_num_threads(THREADS)
+
+
+@contextlib.contextmanager
+def without_denormals() -> Iterator[None]:
+    """Numbers below 1e-38 are zero meanwhile: a sure network's gradients and moments fade to them,
+    and a processor needs twenty times as long with each."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def pick_device() -> torch.device:

@@ -30,6 +30,12 @@ def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten)
     return store.path_of(dataset.name, learner.name, key)
 
 
+def is_stored(learner: Learner, path: Path, forgotten: Forgotten) -> bool:
+    """Whether a model lies at ``path``, with its secret where a request is to start from it."""
+    wants_secret = learner.keeps and not forgotten.requests
+    return path.is_file() and (not wants_secret or store.secret_path(path).is_file())
+
+
 def learn(
     learner: Learner,
     dataset: Dataset,
@@ -45,7 +51,7 @@ def learn(
     dataset = represent(learner, dataset, watch)
     path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
-    if path.is_file():
+    if is_stored(learner, path, forgotten):
         stored = store.load(path)
         return Stored(stored.model.to(device), stored.record)
     use_fixed_threads()
@@ -57,7 +63,7 @@ def learn(
     curve = Curve(model, curve_for, watch)
     seconds = drive(learner.train(model, data, draw), curve.on_step, watch.cancelled)
     record = model_record(dataset.name, learner, seed, model, dataset.input_shape) | {
-        "seconds": seconds, "device": device.type,
+        "seconds": seconds, "device": device.type, "data": dataset.fingerprint,
         "test_accuracy": Predictions.of(model, dataset.test).accuracy}
     if forgotten.requests:
         model.secret = {}  # a model to compare with is never asked to forget
@@ -78,10 +84,12 @@ def resume(path: Path, dataset: Dataset) -> Start:
     stored = store.load(path)
     record = stored.record
     learner = LEARNERS[record["learner"]](**record["settings"])
-    wanted = (dataset.name, list(dataset.input_shape), len(dataset.classes))
-    if (record["dataset"], record["input_shape"], record["n_classes"]) != wanted:
-        raise BadInput(f"{path.name} was made on '{record['dataset']}', not on '{dataset.name}'; "
-                       "give the dataset that it was made on")
+    about = record
+    if store.secret_path(path).is_file():
+        about = record | store.read_sealed(store.secret_path(path))[1]
+    if about.get("data", dataset.fingerprint) != dataset.fingerprint:
+        raise BadInput(f"{path.name} was made on other data, '{record['dataset']}'; give the "
+                       "dataset that it was made on, as it was then")
     stored.model.to(dataset.train.y.device)
     return Start(stored, learner, _forgotten_by(path, stored, dataset))
 

@@ -73,6 +73,7 @@ class Files:
 class Result:
     """Everything about one request. ``references`` is empty until one is trained.
 
+    ``data``: the fingerprint of the dataset.
     ``curve``: the points measured while the method worked.
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
@@ -85,6 +86,7 @@ class Result:
     method: Method
     seed: int
     device: str
+    data: str
     start: Start
     unlearned: nn.Module
     references: tuple[nn.Module, ...]
@@ -170,7 +172,8 @@ class Result:
             "forget_seconds": self.seconds["forget"],
             # Where there is a secret file it says so, and the public one need not.
             **({} if store.secret_of(self.unlearned) else
-               {"forgotten": [request.spec for request in self.forgotten.requests]}),
+               {"forgotten": [request.spec for request in self.forgotten.requests],
+                "data": self.data}),
         }
 
     @property
@@ -188,7 +191,8 @@ class Result:
         secret = store.secret_bytes(
             kept | {"forgotten_ids": forgotten.ids}
             | {f"request.{i}": r.ids for i, r in enumerate(forgotten.requests)},
-            {"requests": [[r.spec, r.class_index] for r in forgotten.requests]}, public)
+            {"requests": [[r.spec, r.class_index] for r in forgotten.requests],
+             "data": self.data}, public)
         certificate = None if self.statement is None else issue(
             self.statement, self.start.model, self.unlearned, forgotten, public, secret)
         return Files(public, secret, certificate)

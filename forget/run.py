@@ -59,6 +59,7 @@ def run(
         method=method,
         seed=seed,
         device=dataset.train.y.device.type,
+        data=raw.fingerprint,
         start=start,
         unlearned=unlearned,
         references=(),

@@ -25,7 +25,8 @@ from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
 ROOT = Path(__file__).parent.parent
 QUICK = {
     "network": ["learner.epochs=1", "learner.min_steps=40", "learner.shift=0"],
-    "sisa": ["learner.epochs=20", "learner.shards=2", "learner.batch_size=16", "learner.shift=0"],
+    "sisa": ["learner.arch=mlp", "learner.epochs=20", "learner.shards=2", "learner.batch_size=16",
+             "learner.shift=0"],
     "convex": [],
 }
 """Settings of each learner with which it trains in moments."""

@@ -37,7 +37,7 @@ TINY = tiny_dataset()
 # Glyphs of neighbouring classes are two pixels apart, so shifted copies of them would be ambiguous.
 LEARNER_SETTINGS = {
     "network": {"epochs": 1, "min_steps": 40, "shift": 0},
-    "sisa": {"epochs": 20, "shards": 2, "slices": 2, "batch_size": 16, "shift": 0},
+    "sisa": {"arch": "mlp", "epochs": 20, "shards": 2, "slices": 2, "batch_size": 16, "shift": 0},
     "convex": {},
 }
 # Fine-tuning has two batches an epoch here.

@@ -917,9 +917,14 @@ def test_shards_that_are_empty_from_the_beginning_say_nothing():
     assert model(TINY.test.x).isfinite().all()
 
 
+def test_shards_that_are_all_too_small_for_a_step_are_refused():
+    """A tenth of an epoch of three samples is no step: a network knows only its first weights."""
+    with pytest.raises(BadInput, match="fewer shards"):
+        trained(learner_of(shards=60, epochs=0.1))
+
+
 def test_a_shard_that_was_never_trained_for_want_of_passes_says_nothing():
-    """A tenth of an epoch of three samples is no step: its network knows only its first weights."""
-    learner = learner_of(shards=60, epochs=0.1)
+    learner = learner_of(shards=60, epochs=0.5)
     model = trained(learner)
     for shard, alive in enumerate(model.alive.tolist()):
         if alive:

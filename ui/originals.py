@@ -9,7 +9,7 @@ from forget.adopt import adopt
 from forget.data import Dataset, find_dataset
 from forget.device import pick_device
 from forget.errors import BadInput
-from forget.learn import home_of, start_from
+from forget.learn import home_of, is_stored, start_from
 from forget.learners import Learner
 from forget.learners.convex import Convex
 from forget.learners.network import Network
@@ -34,7 +34,9 @@ class Original:
 
     def ready(self, dataset: Dataset, seed: int) -> bool:
         """Whether it can be loaded without training."""
-        return bool(self.file) or home_of(self.learner, dataset, seed, NOTHING).is_file()
+        if self.file:
+            return True
+        return is_stored(self.learner, home_of(self.learner, dataset, seed, NOTHING), NOTHING)
 
     def start(self, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
         if not self.file:

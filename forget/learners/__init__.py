@@ -26,6 +26,8 @@ class Learner(Knobs, ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int] = 100
+    keeps: ClassVar[bool] = False
+    """Whether its models come with a ``secret``: what it needs to make them forget."""
 
     @abstractmethod
     def build(

@@ -42,6 +42,7 @@ class Convex(Learner):
     """
 
     name = "convex"
+    keeps = True
     title = "Linear head on fixed features"
     order = 3
 

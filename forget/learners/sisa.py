@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from forget import parallel
 from forget.data import Samples
-from forget.device import derive, generator
+from forget.device import derive, generator, without_denormals
+from forget.errors import BadInput
 from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
 from forget.learners.network import Network, adamw, shifted
@@ -52,6 +53,7 @@ class Sisa(Learner):
     """
 
     name = "sisa"
+    keeps = True
     title = "Sharded ensemble (SISA)"
     order = 2
 
@@ -113,7 +115,21 @@ class Sisa(Learner):
                 self._take(model, job, made)
             if step is not None:
                 yield step
+        if not model.alive.any():
+            raise BadInput("no shard has enough samples for a single step; take fewer shards or "
+                           "more epochs")
         model.eval()
+
+    def first_affected(self, model: Ensemble, ids: Tensor) -> dict[int, int]:
+        """Shard to the first of its checkpoints that saw one of these samples: by what they saw,
+        whatever the data say today."""
+        first = {}
+        for shard in range(self.shards):
+            for slice_ in range(self.slices):
+                if torch.isin(checkpoint_of(model, shard, slice_).ids, ids.cpu()).any():
+                    first[shard] = slice_
+                    break
+        return first
 
     def _job(
         self, model: Ensemble, data: Samples, placed: tuple[Tensor, Tensor], shard: int, start: int
@@ -132,8 +148,8 @@ class Sisa(Learner):
             model.secret |= checkpoint.named(job.shard, slice_)
         network = model.networks[job.shard]
         set_weights(network, made[-1].weights)
-        # A shard that has no sample left knows nothing and says nothing.
-        model.alive[job.shard] = len(job.data) > 0
+        # A shard that has taken no step, having no samples, knows nothing and says nothing.
+        model.alive[job.shard] = bool(made[-1].optimizer[-1] > 0)
 
 
 def checkpoint_of(model: Ensemble, shard: int, slice_: int) -> Checkpoint:
@@ -195,10 +211,11 @@ def _stage(
         for group in optimizer.param_groups:
             group["lr"] = learner.lr * (1 - index / len(batches))
         x, y = fetch(data, rows[batch])
-        loss = F.cross_entropy(network(shifted(x, learner.shift, draw)), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        with without_denormals():
+            loss = F.cross_entropy(network(shifted(x, learner.shift, draw)), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
         yield len(y), loss.item()
 
 

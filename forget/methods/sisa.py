@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from forget.errors import BadInput
 from forget.methods import METHODS, Method
-from forget.sharding import plan
 from forget.steps import Step
 
 
@@ -40,6 +39,5 @@ class SisaForget(Method):
         if "seed" not in model.secret:
             raise BadInput("this model comes without its checkpoints, the secret file that lay "
                            "beside it; put it there, or train the model here")
-        learner = task.learner
-        affected = plan(learner.division_of(model), task.forget, task.retain, learner.epochs)
-        yield from learner.go_on(model, task.retain, dict(affected.first))
+        first = task.learner.first_affected(model, task.forget.ids)
+        yield from task.learner.go_on(model, task.retain, first)

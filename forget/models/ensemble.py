@@ -30,7 +30,8 @@ class Ensemble(nn.Module):
             return mean
         votes = torch.zeros_like(mean).scatter_add_(
             1, each.argmax(2).T, torch.ones_like(mean[:, :1]).expand(-1, len(said)))
-        return ((votes + mean.exp()) / (len(said) + 1)).log()
+        shares = (votes + mean.exp()) / (len(said) + 1)
+        return shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
 
     @property
     def layers(self) -> list[tuple[str, nn.Module]]:
