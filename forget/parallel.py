@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
+from joblib.externals.loky import BrokenProcessPool
 
 from forget.device import use_fixed_threads
-from forget.errors import BadInput
+from forget.errors import BadInput, ForgetError
 
 WORKERS = "FORGET_WORKERS"
 SCHEDULER = "FORGET_SCHEDULER"
+TRIES = 3
 
 
 def workers() -> int:
@@ -34,11 +36,21 @@ def each(function: Callable[..., Any], jobs: Sequence[tuple]) -> Iterator[tuple[
     is in ``FORGET_SCHEDULER``; each job on one thread, so that the result is the same bit for bit.
     A job whose worker dies is done again by another.
     """
+    left = dict(enumerate(jobs))
     with _backend():
-        work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
-                               batch_size=1, return_as="generator_unordered")
-        yield from work(joblib.delayed(_on_one_thread)(index, function, job)
-                        for index, job in enumerate(jobs))
+        for _ in range(TRIES):
+            work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
+                                   batch_size=1, return_as="generator_unordered")
+            try:
+                for index, result in work(joblib.delayed(_on_one_thread)(index, function, job)
+                                          for index, job in list(left.items())):
+                    del left[index]
+                    yield index, result
+                return
+            except BrokenProcessPool:
+                continue  # loky gives up all jobs when one worker dies
+    raise ForgetError(f"worker processes died {TRIES} times (out of memory?); set {WORKERS} to a "
+                      "smaller count")
 
 
 def _on_one_thread(index: int, function: Callable[..., Any], job: tuple) -> tuple[int, Any]:
@@ -63,5 +75,20 @@ def _backend() -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise BadInput(f"no Dask scheduler answers at '{address}'; start one there or unset "
                        f"{SCHEDULER}") from error
-    with client, joblib.parallel_config(backend="dask"):
-        yield
+    with client:
+        _check(client, address)
+        with joblib.parallel_config(backend="dask"):
+            yield
+
+
+def _check(client, address: str) -> None:
+    """Joblib waits for ever where the cluster cannot read what it is given."""
+    if not client.nthreads():
+        raise BadInput(f"the Dask scheduler at '{address}' has no workers; start one or unset "
+                       f"{SCHEDULER}")
+    try:
+        client.run_on_scheduler(exec, f"import {__name__}")
+        client.run(exec, f"import {__name__}")
+    except ImportError as error:
+        raise BadInput(f"the Dask cluster at '{address}' cannot import '{error.name}'; start its "
+                       "scheduler and workers in this folder, with the same packages") from error

@@ -53,7 +53,7 @@ def in_words(it: Plan, request: Request) -> str:
             f"({it.visits:,} of {it.everything:,} samples passed over).")
     if len(it.first) == shards and request.class_index is not None:
         text += (" A whole class lies in every shard, so little or nothing is saved: by_class "
-                 "sharding keeps each class in one shard, at some cost in accuracy.")
+                 "sharding keeps each class in one shard, at a high cost in accuracy.")
     elif len(it.first) == shards > 1:
         text += " It touches every shard: more shards, or fewer samples, would save more."
     return text
