@@ -303,7 +303,7 @@ def guo_speed(report: Report) -> None:
     report.range("retrain / removal, of the means",
                  statistics.fmean(retrain) / statistics.fmean(forget), 100, math.inf, ".0f")
     again = statistics.fmean(retrain) / (statistics.fmean(forget) + prepared)
-    print(f"with preparing counted, which the next removal needs again: {again:.1f}")
+    print(f"        with preparing counted, which the next removal needs again: {again:.1f}")
 
 
 # 2: how the gradient norm falls.
@@ -438,9 +438,9 @@ MOST_GIGABYTES = 8.0
 def scaling(report: Report) -> None:
     """Seconds and memory by n, at the learner's defaults."""
     base = official(mnist_rows())
-    print("rows of scattering (256, float32): MNIST in a random order, over and over, each row with "
-          f"noise of a tenth of its norm;\nremoving 10 random rows: mean of {TIMES}; peak of the "
-          "whole program\n"
+    print("rows of scattering (256, float32): MNIST in a random order, over and over, each row "
+          f"with noise of a tenth of its norm;\nremoving 10 random rows: mean of {TIMES}; peak of "
+          "the whole program\n"
           f"{'n':>8} {'cold solve s':>13} {'prepare s':>10} {'remove 10 s':>12} {'of cold':>8} "
           f"{'iterations':>11} {'rows GB':>8} {'peak GB':>8}")
     found = {}
@@ -626,6 +626,8 @@ def main() -> None:
         (home / MACHINE_KEY).write_bytes(bytes(KEY_BYTES))  # the same noise in every run
         os.environ["FORGET_HOME"] = str(home)
         warm()  # as the app and the command line do before they time anything
+        print(f"torch {torch.__version__}, {torch.get_num_threads()} thread of {os.cpu_count()} "
+              "cores\n")
         for name in options.only:
             started = time.perf_counter()
             print(f"== {PARTS[name].__doc__.splitlines()[0]}  python -m bench.certified --only "

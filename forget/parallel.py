@@ -13,7 +13,6 @@ from forget.errors import BadInput, ForgetError
 
 WORKERS = "FORGET_WORKERS"
 SCHEDULER = "FORGET_SCHEDULER"
-TRIES = 3
 
 
 def workers() -> int:
@@ -34,23 +33,18 @@ def each(function: Callable[..., Any], jobs: Sequence[tuple]) -> Iterator[tuple[
 
     Runs in ``FORGET_WORKERS`` processes of this machine, or on the Dask scheduler whose address
     is in ``FORGET_SCHEDULER``; each job on one thread, so that the result is the same bit for bit.
-    A job whose worker dies is done again by another.
+    On a cluster a job whose worker dies is done again by another; here it fails with
+    :class:`ForgetError`.
     """
-    left = dict(enumerate(jobs))
     with _backend():
-        for _ in range(TRIES):
-            work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
-                                   batch_size=1, return_as="generator_unordered")
-            try:
-                for index, result in work(joblib.delayed(_on_one_thread)(index, function, job)
-                                          for index, job in list(left.items())):
-                    del left[index]
-                    yield index, result
-                return
-            except BrokenProcessPool:
-                continue  # loky gives up all jobs when one worker dies
-    raise ForgetError(f"worker processes died {TRIES} times (out of memory?); set {WORKERS} to a "
-                      "smaller count")
+        work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
+                               batch_size=1, return_as="generator_unordered")
+        try:
+            yield from work(joblib.delayed(_on_one_thread)(index, function, job)
+                            for index, job in enumerate(jobs))
+        except BrokenProcessPool as error:
+            raise ForgetError(f"a worker process died (out of memory?); set {WORKERS} to a smaller "
+                              "count and try again") from error
 
 
 def _on_one_thread(index: int, function: Callable[..., Any], job: tuple) -> tuple[int, Any]:
