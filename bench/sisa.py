@@ -67,7 +67,8 @@ def forgotten(learner: Sisa, original, dataset: Dataset, request: Request):
     task = Task(learner, forget, retain, dataset.held_out, request.class_index is not None, (),
                 generator(0))
     seconds = drive(SisaForget().steps(model, task))
-    planned = plan(learner.division_of(original), forget, retain, learner.epochs)
+    planned = plan(learner.division_of(original), forget, retain, learner.epochs,
+                   learner.least_visits)
     return frozen(model), seconds, planned
 
 

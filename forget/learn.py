@@ -30,8 +30,13 @@ def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten)
     return store.path_of(dataset.name, learner.name, key)
 
 
-def is_stored(learner: Learner, path: Path, forgotten: Forgotten) -> bool:
-    """Whether a model lies at ``path``, with its secret where a request is to start from it."""
+def is_stored(learner: Learner, dataset: Dataset, path: Path, forgotten: Forgotten) -> bool:
+    """Whether a model lies at ``path``, with its secret where a request is to start from it.
+
+    Models of private data are kept with the data, under the same name.
+    """
+    if dataset.private is not None:
+        return path.name in dataset.private
     wants_secret = learner.keeps and not forgotten.requests
     return path.is_file() and (not wants_secret or store.secret_path(path).is_file())
 
@@ -51,8 +56,8 @@ def learn(
     dataset = represent(learner, dataset, watch)
     path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
-    if is_stored(learner, path, forgotten):
-        stored = store.load(path)
+    if is_stored(learner, dataset, path, forgotten):
+        stored = store.load(path) if dataset.private is None else dataset.private[path.name]
         return Stored(stored.model.to(device), stored.record)
     use_fixed_threads()
     keep = torch.ones(len(dataset.train), dtype=torch.bool)
@@ -64,6 +69,7 @@ def learn(
     seconds = drive(learner.train(model, data, draw), curve.on_step, watch.cancelled)
     record = model_record(dataset.name, learner, seed, model, dataset.input_shape) | {
         "seconds": seconds, "device": device.type, "data": dataset.fingerprint,
+        **({"embedder": dataset.embedder} if dataset.embedder else {}),
         "test_accuracy": Predictions.of(model, dataset.test).accuracy}
     if forgotten.requests:
         model.secret = {}  # a model to compare with is never asked to forget
@@ -72,7 +78,10 @@ def learn(
         record["prepare_seconds"] = dataset.feature_seconds + drive(
             learner.prepare(model, data, draw), watch.step, watch.cancelled)
     stored = Stored(store.frozen(model), record)
-    store.save(stored, path)
+    if dataset.private is None:
+        store.save(stored, path)
+    else:
+        dataset.private[path.name] = stored
     return stored
 
 

@@ -29,27 +29,38 @@ def represent(learner: Learner, dataset: Dataset, watch: Watch = UNWATCHED) -> D
     """The dataset as the learner's models read it: itself, or its rows of the learner's features.
 
     ``through`` says which features; a dataset that went through them already comes back as it is.
-    The rows lie in ``forget_downloads/features/``, named by the inputs' own hash.
+    The rows lie in ``forget_downloads/features/``, named by the inputs' own hash, unless they are
+    quickly made or the dataset is private.
     """
     features = learner.feature_map(dataset.input_shape)
     if features is None or dataset.through == features.name:
         return dataset
+    if dataset.private is not None:
+        return _represented(features, dataset, watch)
     key = (features.name, dataset.name, content_hash(dataset))
     if key not in _ready:
-        parts, seconds = {}, 0.0
-        for part in ("train", "held_out", "test"):
-            samples: Samples = getattr(dataset, part)
-            rows, taken = _rows(features, samples.x, f"{dataset.name}, {part}", watch)
-            parts[part] = dataclasses.replace(samples, x=rows)
-            seconds += taken
-        done = dataclasses.replace(dataset, **parts, through=features.name,
-                                   raw_shape=dataset.input_shape, feature_seconds=seconds)
-        done.__dict__["fingerprint"] = dataset.fingerprint
-        _ready[key] = done
+        _ready[key] = _represented(features, dataset, watch)
     _ready.move_to_end(key)
     while len(_ready) > KEPT:
         _ready.popitem(last=False)
     return _ready[key].to(dataset.train.y.device)
+
+
+def _represented(features: Features, dataset: Dataset, watch: Watch) -> Dataset:
+    parts, seconds = {}, 0.0
+    for part in ("train", "held_out", "test"):
+        samples: Samples = getattr(dataset, part)
+        what = f"{dataset.name}, {part}"
+        if features.quick or dataset.private is not None:
+            rows, taken = _computed(features, samples.x, what, watch)
+        else:
+            rows, taken = _rows(features, samples.x, what, watch)
+        parts[part] = dataclasses.replace(samples, x=rows.to(samples.y.device))
+        seconds += taken
+    done = dataclasses.replace(dataset, **parts, through=features.name,
+                               raw_shape=dataset.input_shape, feature_seconds=seconds)
+    done.__dict__["fingerprint"] = dataset.fingerprint
+    return done
 
 
 def content_hash(dataset: Dataset) -> str:
@@ -68,10 +79,16 @@ def _rows(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tenso
     with locked(f"features-{path.stem}"):
         if path.is_file():
             return _read(path, len(x), features.size)
-        watch.phase(f"Computing features ({what})")
-        rows = torch.empty(len(x), features.size)
-        seconds = drive(_compute(features, x, rows), watch.step, watch.cancelled)
+        rows, seconds = _computed(features, x, what, watch)
         write_atomically(path, _to_bytes(rows, seconds))
+    return rows, seconds
+
+
+def _computed(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, float]:
+    """Rows of all inputs and the seconds that computing them took."""
+    watch.phase(f"Computing features ({what})")
+    rows = torch.empty(len(x), features.size)
+    seconds = drive(_compute(features, x, rows), watch.step, watch.cancelled)
     return rows, seconds
 
 

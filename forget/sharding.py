@@ -76,25 +76,28 @@ class Plan:
         return self.visits / self.everything if self.everything else 0.0
 
 
-def plan(sharding: Sharding, forget: Samples, retain: Samples, epochs: float) -> Plan:
-    """What forgetting ``forget`` does, before anything is trained."""
+def plan(
+    sharding: Sharding, forget: Samples, retain: Samples, epochs: float, least: int = 0
+) -> Plan:
+    """What forgetting ``forget`` does, before anything is trained; see :func:`stage_visits`."""
     gone, left = sharding.counts(forget), sharding.counts(retain)
     first = {shard: int(row.nonzero()[0]) for shard, row in enumerate(gone) if row.any()}
     up_to = left.cumsum(1).tolist()  # samples that each slice's stage trains on
-    cost = [[stage_visits(n, sharding.slices, epochs) for n in row] for row in up_to]
+    cost = [[stage_visits(n, sharding.slices, epochs, least) for n in row] for row in up_to]
     visits = sum(sum(cost[shard][start:]) for shard, start in first.items())
     return Plan(first, gone, left, visits, sum(map(sum, cost)))
 
 
-def stage_visits(n: int, slices: int, epochs: float) -> int:
+def stage_visits(n: int, slices: int, epochs: float, least: int = 0) -> int:
     """Samples that one stage passes over: 2e / (R + 1) epochs of the n samples up to its slice.
 
-    Over all stages of evenly filled slices that makes e epochs of a shard.
+    Over all stages of evenly filled slices that makes e epochs of a shard. ``least``: so many at
+    least, where there is a sample at all.
 
     >>> sum(stage_visits(n, 4, 5) for n in (100, 200, 300, 400))
     2000
     """
-    return round(2 * epochs * n / (slices + 1))
+    return max(round(2 * epochs * n / (slices + 1)), least if n else 0)
 
 
 def expected_share(k: int, shards: int, slices: int) -> float:

@@ -124,7 +124,7 @@ def test_a_damaged_manifest_is_one_sentence(home, warm):
 def test_the_seen_image_is_the_models_input(app):
     app.session_state["digits.canvas.0"] = drawing("7")
     app.run()
-    seen = app.session_state["digits.session"].digit
+    seen = app.session_state["digits.session"].given.digit
     assert seen.shape == (28, 28)
     assert seen.dtype == np.uint8
 
@@ -265,7 +265,7 @@ def test_a_job_that_fails_is_a_message_and_the_page_goes_on(app, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("inner detail")
 
-    monkeypatch.setattr("forget.run.run", broken)
+    monkeypatch.setattr("ui.workbench.run", broken)
     app.button(key="digits.forget").click().run()
     finish(app)
     assert not app.exception

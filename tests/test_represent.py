@@ -45,6 +45,13 @@ VECTORS = vectors()
 
 
 @pytest.fixture(autouse=True)
+def _slow_features(monkeypatch):
+    """Vectors and pixels are cached here as features that take long are."""
+    monkeypatch.setattr(Vectors, "quick", False)
+    monkeypatch.setattr(Pixels, "quick", False)
+
+
+@pytest.fixture(autouse=True)
 def _nothing_in_memory(home, monkeypatch):
     """No test sees rows that another one computed, in memory or on disk."""
     monkeypatch.setattr(represent_module, "_ready", type(represent_module._ready)())
@@ -527,3 +534,21 @@ def test_a_network_reads_raw_inputs_beside_a_convex_head():
     represent(Convex(), VECTORS)
     assert learn(Network(arch="mlp", epochs=1, min_steps=1), VECTORS, 0).model(
         VECTORS.test.x).shape == (30, 3)
+
+
+def test_quickly_made_rows_are_not_written(home, monkeypatch):
+    monkeypatch.setattr(Vectors, "quick", True)
+    dataset = vectors()
+    rows = represent(Convex(), dataset).train.x
+    assert rows.shape == (len(dataset.train), Vectors(dataset.input_shape).size)
+    assert not list(home.rglob("*.safetensors"))
+
+
+def test_nothing_of_private_data_is_written_and_its_models_are_kept_with_it(home):
+    dataset = dataclasses.replace(vectors(), private={})
+    first = learn(Convex(), dataset, 0)
+    assert learn(Convex(), dataset, 0).model is first.model
+    assert len(dataset.private) == 1
+    again = learn(Convex(), dataclasses.replace(dataset, private={}), 0)
+    assert again.model is not first.model
+    assert not [path for path in home.rglob("*") if path.suffix == ".safetensors"]

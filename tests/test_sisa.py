@@ -42,7 +42,7 @@ from forget.store import Stored, frozen
 
 TINY = tiny_dataset()
 FIELDS = ("weights", "optimizer", "generator", "ids")
-SMALL = {"slices": 3, "epochs": 2.0, "batch_size": 16}
+SMALL = {"slices": 3, "epochs": 2.0, "batch_size": 16, "min_steps": 0}
 
 
 def learner_of(**given) -> Sisa:

@@ -5,10 +5,12 @@ import streamlit as st
 from forget.result import Result
 from ui import charts
 from ui.charts import percent
+from ui.session import Session
 
 
-def newton_view(result: Result) -> None:
+def newton_view(held: Session) -> None:
     """The solver's way, the one-step model beside the last, and the certificate in words."""
+    result = held.result
     stated = result.statement
     if stated["mode"] == "guo":
         _budget(stated)

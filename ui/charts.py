@@ -161,7 +161,7 @@ def newton(norms: Sequence[float], allowed: float) -> None:
                  f"iterations; allowed is {allowed:.2g}", height=340)
 
 
-def per_class(result: Result) -> None:
+def per_class(result: Result, one: str) -> None:
     """Accuracy on unseen samples of each class, for every model there is."""
     models = {ORIGINAL: result.measured_original.test.per_class,
               UNLEARNED: result.measured_unlearned.test.per_class}
@@ -173,7 +173,7 @@ def per_class(result: Result) -> None:
                        marker_pattern_shape=PATTERNS[name],
                        hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>")
     figure.update_layout(barmode="group", legend=LEGEND)
-    figure.update_xaxes(title="Digit", type="category")
+    figure.update_xaxes(title=one.capitalize(), type="category")
     figure.update_yaxes(title="Accuracy on unseen samples", **PERCENT)
     show(figure, "Accuracy by class: " + "; ".join(
         f"{name} " + ", ".join(f"{c} {percent(v)}" for c, v in

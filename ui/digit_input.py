@@ -1,5 +1,8 @@
 """Three ways to show the model a digit: draw it, upload it, or pick one from the test set."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -14,54 +17,91 @@ from forget.data.images import (
     read_image,
 )
 from forget.errors import BadImage, EmptyDrawing
+from forget.learners.convex import Convex
+from forget.learners.network import Network
+from forget.learners.sisa import Sisa
 from ui.frame import sentence
+from ui.originals import Original
 from ui.session import Session
+from ui.subject import Subject
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
 SIDE = 260
 PEN = 18
 
 
-def digit_input(held: Session, dataset: Dataset) -> None:
-    """Draw the widgets and put the digit that they give, (28, 28) uint8 or None, in the session."""
+def enlarged(digit: np.ndarray, side: int) -> Image.Image:
+    """A digit with its pixels as squares, dark on light as people write."""
+    return Image.fromarray(255 - digit).resize((side, side), Image.Resampling.NEAREST)
+
+
+DIGITS = Subject(
+    key="digits", one="digit", sample="sample", samples="samples",
+    known="the 10,000 unseen test digits", first=7,
+    picture=lambda picture, side: enlarged(picture[0].cpu().numpy(), side),
+    models=(
+        Original("Small convolutional network", Network()),
+        Original("Fully connected 784-64-64-10", Network(arch="mlp")),
+        Original("Sharded ensemble (SISA)", Sisa()),
+        Original("Certified head", Convex()),
+        Original("Certified head, single step (Guo)", Convex(mode="guo", lam=1e-4, sigma=1.0)),
+    ),
+    brings_files=True,
+)
+
+
+@dataclasses.dataclass
+class GivenDigit:
+    """``digit``: the picture on show, (28, 28) uint8 or None.  ``drawn`` and ``strokes``: the last
+    drawing as a digit and as the canvas has it.  ``canvas``: its generation."""
+
+    digit: np.ndarray | None = None
+    drawn: np.ndarray | None = None
+    strokes: Any = None
+    canvas: int = 0
+
+
+def digit_input(held: Session) -> None:
+    """Draw the widgets and put the digit that they give in the session."""
+    given: GivenDigit = held.given
     way = st.segmented_control("How", (DRAW, UPLOAD, PICK), default=DRAW, key="digits.way",
                                required=True, label_visibility="collapsed",
                                persist_state="session", wrap=True)
     read = {DRAW: _draw, UPLOAD: _upload, PICK: _pick}[way]
     try:
-        held.digit = read(held, dataset)
+        given.digit = read(given, held.dataset)
     except EmptyDrawing as empty:
-        held.digit = None
+        given.digit = None
         if way == UPLOAD:
             st.warning(sentence(empty))
     except BadImage as error:
-        held.digit = None
+        given.digit = None
         st.error(sentence(error), icon=":material/broken_image:")
 
 
-def _draw(held: Session, dataset: Dataset) -> np.ndarray:
-    key = f"digits.canvas.{held.canvas}"
+def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:
+    key = f"digits.canvas.{given.canvas}"
     if key not in st.session_state:
-        st.session_state["digits.canvas.initial"] = held.strokes
+        st.session_state["digits.canvas.initial"] = given.strokes
     st.caption("Draw one digit here, large.")
     canvas = st_canvas(
         key=key, width=SIDE, height=SIDE, stroke_width=PEN, stroke_color="#000000",
         background_color="#ffffff", drawing_mode="freedraw", return_image_data=True,
         initial_drawing=st.session_state.get("digits.canvas.initial"))
     if st.button("Clear", icon=":material/ink_eraser:", key="digits.clear"):
-        held.canvas += 1
-        held.strokes = held.drawn = None
+        given.canvas += 1
+        given.strokes = given.drawn = None
         st.rerun(scope="fragment")
     if canvas.image_data is None:
-        if held.drawn is not None:  # the canvas shows the last drawing and has not said so yet
-            return held.drawn
+        if given.drawn is not None:  # the canvas shows the last drawing and has not said so yet
+            return given.drawn
         raise EmptyDrawing("nothing drawn yet")
-    held.strokes, held.drawn = canvas.json_data, None
-    held.drawn = digit_from_drawing(canvas.image_data)
-    return held.drawn
+    given.strokes, given.drawn = canvas.json_data, None
+    given.drawn = digit_from_drawing(canvas.image_data)
+    return given.drawn
 
 
-def _upload(held: Session, dataset: Dataset) -> np.ndarray:
+def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
                             + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
                             help="Dark on light or light on dark. It stays in this tab's memory.")
@@ -72,7 +112,7 @@ def _upload(held: Session, dataset: Dataset) -> np.ndarray:
     return digit_from_picture(picture)
 
 
-def _pick(held: Session, dataset: Dataset) -> np.ndarray:
+def _pick(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     label = st.pills("Digit", dataset.classes, default=dataset.classes[3], required=True,
                      key="digits.pick.class", persist_state="session")
     rows = (dataset.test.y == dataset.classes.index(label)).nonzero().flatten()
@@ -83,11 +123,6 @@ def _pick(held: Session, dataset: Dataset) -> np.ndarray:
     st.image(enlarged(image, 196), caption=f"A handwritten {label}",
              alt=f"A handwritten {label} from the test set")
     return image
-
-
-def enlarged(digit: np.ndarray, side: int) -> Image.Image:
-    """A digit with its pixels as squares, dark on light as people write."""
-    return Image.fromarray(255 - digit).resize((side, side), Image.Resampling.NEAREST)
 
 
 def _small(picture: Image.Image) -> Image.Image:

@@ -1,75 +1,94 @@
 """Choose what to forget: a class, random samples, or samples picked from a gallery."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 import torch
 
-from forget.data import Dataset
-from forget.request import Forgotten
-from ui.digit_input import enlarged
+from ui.session import Session
 
-CLASS, RANDOM, PICKED = "A digit", "Random samples", "Samples I pick"
 PAGE_SIZE = 24
+FEW_CLASSES = 12
+"""Up to so many are shown as buttons; more are looked for in a list."""
 
 
-def choose_request(page: str, dataset: Dataset, already: Forgotten) -> str | None:
+def choose_request(held: Session) -> str | None:
     """The request's SPEC as the person set it, or None while nothing is picked."""
-    kind = st.segmented_control("What to forget", (CLASS, RANDOM, PICKED), default=CLASS,
-                                key=f"{page}.kind", required=True, persist_state="session",
+    subject = held.subject
+    kinds = {f"A {subject.one}": _class, f"Random {subject.samples}": _random,
+             f"{subject.samples.capitalize()} I pick": _picked}
+    kind = st.segmented_control("What to forget", list(kinds), default=next(iter(kinds)),
+                                key=f"{subject.key}.kind", required=True, persist_state="session",
                                 wrap=True)
-    return {CLASS: _class, RANDOM: _random, PICKED: _picked}[kind](page, dataset, already)
+    return kinds[kind](held)
 
 
-def _class(page: str, dataset: Dataset, already: Forgotten) -> str | None:
-    gone = {dataset.classes[index] for index in already.classes}
+def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
+    """One class of a few, as buttons, or of many, in a list that can be searched."""
+    if len(names) <= FEW_CLASSES:
+        return st.pills(label, names, default=first, required=True, key=key,
+                        persist_state="session")
+    return st.selectbox(label, names, list(names).index(first), key=key, persist_state="session")
+
+
+def _class(held: Session) -> str | None:
+    subject, dataset = held.subject, held.dataset
+    gone = {dataset.classes[index] for index in held.start.forgotten.classes}
     left = [name for name in dataset.classes if name not in gone]
-    name = st.pills("Digit to forget", left, default=left[min(7, len(left) - 1)], required=True,
-                    key=f"{page}.class.{len(gone)}", persist_state="session")
+    name = choose_class(f"{subject.one.capitalize()} to forget", left,
+                        left[min(subject.first, len(left) - 1)],
+                        f"{subject.key}.class.{len(gone)}")
     count = int((dataset.train.y == dataset.classes.index(name)).sum())
-    st.caption(f"All {count:,} training samples of {name}.")
+    st.caption(f"All {count:,} training {subject.samples} of {name}.")
     return f"class:{name}"
 
 
-def _random(page: str, dataset: Dataset, already: Forgotten) -> str:
-    count = st.number_input("How many", 1, len(dataset.train) // 2, 100, key=f"{page}.count",
-                            persist_state="session",
+def _random(held: Session) -> str:
+    most = len(held.dataset.train) // 2
+    count = st.number_input("How many", 1, most, min(100, most // 10 + 1),
+                            key=f"{held.subject.key}.count", persist_state="session",
                             help="Drawn from the training set with the model's seed.")
     return f"random:{count}"
 
 
-def _picked(page: str, dataset: Dataset, already: Forgotten) -> str | None:
+def _picked(held: Session) -> str | None:
+    subject, page, train = held.subject, held.subject.key, held.dataset.train
+    already = held.start.forgotten
     picked: set[int] = st.session_state.setdefault(f"{page}.picked", set())
     picked -= set(already.ids.tolist())
-    label = st.pills("Show samples of", dataset.classes, default=dataset.classes[0], required=True,
-                     key=f"{page}.gallery.class", persist_state="session")
-    gone = torch.zeros(len(dataset.train), dtype=torch.bool)
+    label = choose_class(f"Show {subject.samples} of", held.dataset.classes,
+                         held.dataset.classes[0], f"{page}.gallery.class")
+    gone = torch.zeros(len(train), dtype=torch.bool)
     gone[already.ids] = True
-    rows = ((dataset.train.y.cpu() == dataset.classes.index(label)) & ~gone).nonzero().flatten()
+    rows = ((train.y.cpu() == held.dataset.classes.index(label)) & ~gone).nonzero().flatten()
     if not len(rows):
-        st.info(f"No samples of {label} are left.")
-        return _picked_spec(page, picked)
+        st.info(f"No {subject.samples} of {label} are left.")
+        return _picked_spec(held, picked)
     pages = (len(rows) + PAGE_SIZE - 1) // PAGE_SIZE
-    number = st.number_input(f"Page of {pages:,}", 1, pages, 1, key=f"{page}.gallery.page.{label}",
-                             persist_state="session")
+    number = 1 if pages == 1 else st.number_input(
+        f"Page of {pages:,}", 1, pages, 1, key=f"{page}.gallery.page.{label}",
+        persist_state="session")
     with st.container(horizontal=True, gap="small"):
-        for sample in rows[(number - 1) * PAGE_SIZE : number * PAGE_SIZE].tolist():
-            _tile(page, dataset, sample, picked)
-    return _picked_spec(page, picked)
+        for row in rows[(number - 1) * PAGE_SIZE : number * PAGE_SIZE].tolist():
+            _tile(held, row, picked)
+    return _picked_spec(held, picked)
 
 
-def _tile(page: str, dataset: Dataset, sample: int, picked: set[int]) -> None:
+def _tile(held: Session, row: int, picked: set[int]) -> None:
+    page = held.subject.key
     with st.container(width=76, gap="small"):
-        image = dataset.train.x[sample, 0].cpu().numpy()
-        st.image(enlarged(image, 72), alt=f"Training sample {sample}")
-        if st.checkbox(f"{sample}", value=sample in picked, key=f"{page}.pick.{sample}"):
-            picked.add(sample)
+        st.image(held.subject.picture(held.dataset.train.shown(row), 72),
+                 alt=f"Training {held.subject.sample} {row}")
+        if st.checkbox(f"{row}", value=row in picked, key=f"{page}.pick.{row}"):
+            picked.add(row)
         else:
-            picked.discard(sample)
+            picked.discard(row)
 
 
-def _picked_spec(page: str, picked: set[int]) -> str | None:
+def _picked_spec(held: Session, picked: set[int]) -> str | None:
     if not picked:
-        st.caption("Tick the samples to forget; their numbers are their places in the training "
-                   "set.")
+        st.caption(f"Tick the {held.subject.samples} to forget; their numbers are their places in "
+                   "the training set.")
         return None
     st.caption(f"{len(picked)} picked: {', '.join(map(str, sorted(picked)))}")
     return "samples:" + ",".join(map(str, sorted(picked)))

@@ -11,9 +11,6 @@ from forget.device import pick_device
 from forget.errors import BadInput
 from forget.learn import home_of, is_stored, start_from
 from forget.learners import Learner
-from forget.learners.convex import Convex
-from forget.learners.network import Network
-from forget.learners.sisa import Sisa
 from forget.paths import downloads
 from forget.request import NOTHING
 from forget.result import Start
@@ -36,7 +33,8 @@ class Original:
         """Whether it can be loaded without training."""
         if self.file:
             return True
-        return is_stored(self.learner, home_of(self.learner, dataset, seed, NOTHING), NOTHING)
+        home = home_of(self.learner, dataset, seed, NOTHING)
+        return is_stored(self.learner, dataset, home, NOTHING)
 
     def start(self, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
         if not self.file:
@@ -47,37 +45,49 @@ class Original:
         return adopt(path, dataset)
 
 
-def originals() -> dict[str, Original]:
-    """By label: the default first, then the others that are made here, then those in the folder."""
-    known = [Original("Small convolutional network", Network()),
-             Original("Fully connected 784-64-64-10", Network(arch="mlp")),
-             Original("Sharded ensemble (SISA)", Sisa()),
-             Original("Certified head", Convex()),
-             Original("Certified head, single step (Guo)",
-                      Convex(mode="guo", lam=1e-4, sigma=1.0))]
-    brought = [Original(f"File: {name}", file=name) for name in
-               (str(path.relative_to(downloads())) for path in store.foreign_files())]
-    return {original.label: original for original in (*known, *brought)}
+def with_files(models: tuple[Original, ...]) -> tuple[Original, ...]:
+    """The models that are made here, and then the checkpoints that lie in the folder."""
+    brought = (Original(f"File: {name}", file=name) for name in
+               (str(path.relative_to(downloads())) for path in store.foreign_files()))
+    return (*models, *brought)
 
 
-def label_for(learner: str) -> str:
+def label_for(models: tuple[Original, ...], learner: str) -> str:
     """The first model to start from that a learner makes."""
-    return next(label for label, original in originals().items()
+    return next(original.label for original in models
                 if original.learner is not None and original.learner.name == learner)
 
 
-def prepare(name: str, original: Original, seed: int) -> Job:
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Data that every session may use, by the name that :func:`find_dataset` knows."""
+
+    name: str
+
+    def ready(self) -> bool:
+        """Whether :meth:`dataset` takes moments."""
+        return find_dataset(self.name).ready()
+
+    def dataset(self) -> Dataset:
+        return shared.dataset(self.name)
+
+    def fetch(self, watch: Job) -> Dataset:
+        """The dataset, downloaded and computed where it must be."""
+        return find_dataset(self.name).load(watch.bytes).to(pick_device())
+
+
+def prepare(data: Named, original: Original, seed: int) -> Job:
     """A job that fetches the dataset where it is missing and trains the model where it must."""
-    def work(job: Job) -> Start:
-        dataset = find_dataset(name).load(job.bytes).to(pick_device())
-        return original.start(dataset, seed, job)
+    def work(job: Job) -> tuple[Dataset, Start]:
+        dataset = data.fetch(job)
+        return dataset, original.start(dataset, seed, job)
 
     return shared.job_queue().submit(Job("Getting ready", work))
 
 
-def settings_of(original: Original, disabled: bool) -> Original:
+def settings_of(page: str, original: Original, disabled: bool) -> Original:
     """The original with its recipe set as a person wants it; widgets in a form of their own."""
-    key = f"digits.recipe.{original.label}"
+    key = f"{page}.recipe.{original.label}"
     given = st.session_state.get(key, original.learner)
     with st.expander("How it is made"), st.form(key + ".form", border=False):
         chosen = knob_widgets(given, key)

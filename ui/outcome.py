@@ -13,7 +13,9 @@ from forget.result import Result
 from ui import charts
 from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
+from ui.session import Session
 from ui.shards import shards_view
+from ui.subject import Subject
 
 SHOWN = {
     MATCHES: ("Matches retraining on accuracy", st.success, ":material/check_circle:"),
@@ -29,24 +31,30 @@ DISTANCES = {
 }
 """Rows of the table of distances: the measure on the forget set and on the test set."""
 
-PER_CLASS, WHERE, HOW, FILES = "Per digit", "Where predictions went", "How it worked", "Download"
-
-
-def outcome(result: Result, busy: bool) -> None:
+def outcome(held: Session) -> None:
     """Everything about one result; parts that need the retrained model say so until it is there."""
-    _verdict(result, busy)
+    result, subject = held.result, held.subject
+    _verdict(result, held.busy)
     _accuracies(result)
     _seconds(result)
-    _distances(result)
-    view = st.segmented_control("View", (PER_CLASS, WHERE, HOW, FILES), default=PER_CLASS,
-                                required=True, key="digits.view", label_visibility="collapsed",
+    _distances(held)
+    views = dict(subject.views) | {
+        f"Per {subject.one}": _per_class, "Where predictions went": _where,
+        "How it worked": _how, "Download": _files}
+    view = st.segmented_control("View", list(views), default=next(iter(views)), required=True,
+                                key=f"{subject.key}.view", label_visibility="collapsed",
                                 persist_state="session", wrap=True)
-    {PER_CLASS: charts.per_class, WHERE: _where, HOW: _how, FILES: _files}[view](result)
+    views[view](held)
 
 
-def asked(request: Request, classes: Sequence[str]) -> str:
+def _per_class(held: Session) -> None:
+    charts.per_class(held.result, held.subject.one)
+
+
+def asked(subject: Subject, request: Request, classes: Sequence[str]) -> str:
     """The request in words."""
-    count = f"{len(request):,} training {'sample' if len(request) == 1 else 'samples'}"
+    noun = subject.sample if len(request) == 1 else subject.samples
+    count = f"{len(request):,} training {noun}"
     if request.class_index is not None:
         return f"Forget {classes[request.class_index]} ({count})"
     return f"Forget {count}"
@@ -108,8 +116,9 @@ def _seconds(result: Result) -> None:
                       "forgetting.")
 
 
-def _distances(result: Result) -> None:
+def _distances(held: Session) -> None:
     """How far the unlearned model's outputs are from the retrained model's."""
+    result = held.result
     if not result.measured_references:
         return
     distance = result.distance
@@ -119,7 +128,7 @@ def _distances(result: Result) -> None:
             for name, (forget, test) in DISTANCES.items()]
     st.table(rows, hide_index=True, border="horizontal",
              alt="Distances between the outputs of the unlearned and the retrained model")
-    st.caption("Same answer: share of samples for which both give the same digit. The two "
+    st.caption("Same answer: share of samples for which both give the same answer. The two "
                "divergences compare their probabilities; 0 means the same, and two retrained "
                "models are not at 0 either.")
 
@@ -128,8 +137,9 @@ def _distance_text(name: str, value: float | None) -> str:
     return percent(value) if name.startswith("agreement") or value is None else f"{value:.3f}"
 
 
-def _where(result: Result) -> None:
+def _where(held: Session) -> None:
     """Predictions on the forget set, and the whole test set's matrix."""
+    result, subject = held.result, held.subject
     if len(result.measured_references) > 1:
         st.caption("Retrained: the first of the retrained models.")
     measured = {ORIGINAL: result.measured_original, UNLEARNED: result.measured_unlearned}
@@ -138,35 +148,38 @@ def _where(result: Result) -> None:
     n = len(result.classes)
     charts.destinations(result, {name: m.forget.guess.bincount(minlength=n).tolist()
                                  for name, m in measured.items()})
-    st.caption("Above: the samples to forget, by what each model takes them for. Below: all unseen "
-               "samples; each row is a true digit, each column what the model says.")
+    st.caption(f"Above: the {subject.samples} to forget, by what each model takes them for. Below: "
+               f"all unseen {subject.samples}; each row is a true {subject.one}, each column what "
+               "the model says.")
     for where, (name, m) in zip(st.columns(len(measured)), measured.items(), strict=True):
         with where:
             charts.matrix(result.classes, m.test.matrix.tolist(), name)
 
 
-def _how(result: Result) -> None:
+def _how(held: Session) -> None:
     """The picture that suits the method, drawn from this run."""
     views = {"curve": _learning_curve, "layers": _layers, "path": _path, "shards": shards_view,
              "newton": newton_view}
-    views[result.method.picture](result)
+    result = held.result
+    views[result.method.picture](held)
     if result.method.picture in ("layers", "path"):
         charts.curve(result.curve, "Accuracy by step", key="curve of the run")
 
 
-def _learning_curve(result: Result) -> None:
-    charts.curve(result.curve, "Learning from scratch", key="learning curve")
+def _learning_curve(held: Session) -> None:
+    charts.curve(held.result.curve, "Learning from scratch", key="learning curve")
     st.caption("Every weight was drawn anew and trained on the samples to keep only. What it knows "
                "of the forgotten ones it owes to the others.")
 
 
-def _layers(result: Result) -> None:
-    charts.layers(result.layers)
+def _layers(held: Session) -> None:
+    charts.layers(held.result.layers)
     st.caption("How far the method moved each layer. A layer that did not move at all still holds "
                "what it learnt from the forgotten samples.")
 
 
-def _path(result: Result) -> None:
+def _path(held: Session) -> None:
+    result = held.result
     points = result.curve
     line, rule = result.method.stop_line(result.request.class_index is not None)
     charts.path(points, line)
@@ -178,7 +191,8 @@ def _path(result: Result) -> None:
                "400 samples of each part.")
 
 
-def _files(result: Result) -> None:
+def _files(held: Session) -> None:
+    result = held.result
     name = f"{result.dataset}-{result.method.name}-{result.request.spec.replace(':', '-')[:40]}"
     with st.container(horizontal=True):
         st.download_button("Result (JSON)", export.json_text(result), f"{name}.json",

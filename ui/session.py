@@ -5,8 +5,10 @@ from typing import Any
 
 import streamlit as st
 
+from forget.data import Dataset
 from forget.result import Result, Start
 from ui.jobs import Job, State
+from ui.subject import Subject
 
 MAX_REQUESTS = 20
 CANCELLED = "Cancelled. Nothing was changed."
@@ -17,22 +19,26 @@ STOPPED = ("Cancelled. The model has forgotten; only the retraining to compare w
 class Session:
     """One page's work in one browser tab.
 
-    ``original``: the model chosen to start from.  ``results``: one a request, each on top of the
-    one before.  ``job``: the work under way, or None.  ``notice``: said about the last job.
-    ``choice``: the original's label, seed and settings.  ``digit``: the picture on show;
-    ``drawn`` and ``strokes``: the last drawing as a digit and as the canvas has it; ``canvas``:
-    its generation.
+    ``subject``: what the page is about.  ``given``: what the person shows to the model, as the
+    page's own input keeps it.  ``choice``: the data, and the original's label, seed and settings.
+    ``dataset`` and ``original``: those data, and the model chosen to start from.  ``results``: one
+    a request, each on top of the one before.  ``job``: the work under way, or None.  ``notice``:
+    said about the last job.
     """
 
-    choice: tuple[str, int, Any] | None = None
+    subject: Subject
+    given: Any
+    choice: tuple[Any, str, int, Any] | None = None
+    dataset: Dataset | None = None
     original: Start | None = None
     results: list[Result] = dataclasses.field(default_factory=list)
     job: Job | None = None
     notice: str = ""
-    digit: Any = None
-    drawn: Any = None
-    strokes: Any = None
-    canvas: int = 0
+
+    @property
+    def seed(self) -> int:
+        """The seed chosen with the original."""
+        return self.choice[2]
 
     @property
     def result(self) -> Result | None:
@@ -75,20 +81,24 @@ class Session:
         self.results.clear()
         self.notice = ""
 
-    def choose(self, label: str, seed: int, settings: Any) -> bool:
-        """Another model to start from: everything that was made from the former one goes.
+    def choose(self, data: Any, label: str, seed: int, settings: Any) -> bool:
+        """Other data or another model to start from: everything that was made from the former goes.
 
         Returns whether it is another one.
         """
-        if (label, seed, settings) == self.choice:
+        if (data, label, seed, settings) == self.choice:
             return False
         if self.job is not None:
             self.job.cancel()
-        self.choice, self.original, self.job = (label, seed, settings), None, None
+        self.choice, self.job = (data, label, seed, settings), None
+        self.dataset = self.original = None
         self.start_over()
         return True
 
 
-def session(page: str) -> Session:
-    """This tab's :class:`Session` for a page."""
-    return st.session_state.setdefault(f"{page}.session", Session())
+def session(subject: Subject, given: type) -> Session:
+    """This tab's :class:`Session` for a page; ``given`` makes the empty state of its input."""
+    key = f"{subject.key}.session"
+    if key not in st.session_state:
+        st.session_state[key] = Session(subject, given())
+    return st.session_state[key]

@@ -6,36 +6,38 @@ from forget.data import Dataset
 from forget.errors import BadInput
 from forget.learners.sisa import Sisa
 from forget.request import Forgotten, Request, split
-from forget.result import Result, Start
+from forget.result import Start
 from forget.sharding import Plan, Sharding, expected_share, plan
-from ui import charts, shared
+from ui import charts
 from ui.charts import percent
 from ui.frame import sentence
 from ui.method_form import knob_widget
+from ui.session import Session
 
 WHAT_IF = ("shards", "slices", "sharding")
 
 
-def preview(start: Start, dataset: Dataset, request: Request) -> None:
+def preview(held: Session, request: Request) -> None:
     """What the request will do to this model, before anything is done."""
     st.markdown("**Before you press it.** "
-                + in_words(_plan_of(start.learner, start, dataset, request), request))
+                + in_words(_plan_of(held.start, held.dataset, request), request))
 
 
-def what_if(dataset: Dataset, already: Forgotten, request: Request) -> None:
+def what_if(held: Session, request: Request) -> None:
     """The predicted cost of the request under another division; nothing is trained."""
     with st.expander("What if the data were divided otherwise?"):
         columns = st.columns(3)
         knobs = {knob.name: knob for knob in Sisa.knobs()}
-        chosen = {name: knob_widget(knobs[name], place, f"digits.whatif.{name}")
+        chosen = {name: knob_widget(knobs[name], place, f"{held.subject.key}.whatif.{name}")
                   for name, place in zip(WHAT_IF, columns, strict=True)}
         try:
             learner = Sisa(**chosen)
-            division = learner.divided(0, len(dataset.classes))
+            division = learner.divided(0, len(held.dataset.classes))
         except BadInput as error:
             st.error(sentence(error), icon=":material/error:")
             return
-        st.markdown(in_words(_plan(learner, division, dataset, already, request), request))
+        st.markdown(in_words(_plan(learner, division, held.dataset, held.start.forgotten, request),
+                             request))
         if request.class_index is None and chosen["sharding"] == "uniform":
             share = expected_share(len(request), learner.shards, learner.slices)
             st.caption(f"On average {len(request):,} samples drawn at random cost "
@@ -59,10 +61,10 @@ def in_words(it: Plan, request: Request) -> str:
     return text
 
 
-def shards_view(result: Result) -> None:
+def shards_view(held: Session) -> None:
     """The grid of shards and slices of one finished request, and predicted beside measured cost."""
-    dataset = shared.dataset(result.dataset)
-    it = _plan_of(result.start.learner, result.start, dataset, result.request)
+    result = held.result
+    it = _plan_of(result.start, held.dataset, result.request)
     charts.shard_grid(it)
     st.caption("Rows are shards, columns their slices in the order in which they are trained; each "
                "number says how many of the forgotten samples lie there. Kept: the checkpoint "
@@ -82,12 +84,13 @@ def shards_view(result: Result) -> None:
              alt="Predicted and measured cost as a share of retraining everything")
 
 
-def _plan_of(learner: Sisa, start: Start, dataset: Dataset, request: Request) -> Plan:
-    return _plan(learner, learner.division_of(start.model), dataset, start.forgotten, request)
+def _plan_of(start: Start, dataset: Dataset, request: Request) -> Plan:
+    division = start.learner.division_of(start.model)
+    return _plan(start.learner, division, dataset, start.forgotten, request)
 
 
 def _plan(
     learner: Sisa, division: Sharding, dataset: Dataset, already: Forgotten, request: Request
 ) -> Plan:
     forget, retain = split(dataset.train, request, already)
-    return plan(division, forget, retain, learner.epochs)
+    return plan(division, forget, retain, learner.epochs, learner.least_visits)

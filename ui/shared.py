@@ -14,5 +14,5 @@ def job_queue() -> JobQueue:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def dataset(name: str) -> Dataset:
-    """A dataset whose files are there; read-only by convention, on the device."""
+    """A dataset that is ready to be loaded; read-only by convention, on the device."""
     return find_dataset(name).load().to(pick_device())

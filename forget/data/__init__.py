@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,21 +20,34 @@ class Samples:
 
     ``x``: images (N, channels, height, width) uint8, or feature vectors (N, d) float32.
     ``y``: class indices (N,) int64.  ``ids``: positions in the dataset's part (N,) int64.
+    ``pictures``: (N, 3, height, width) uint8 on the CPU, what a person is shown for each row, where
+    ``x`` is no picture itself.  ``keys``: the sha256 of the file that each row came from, where it
+    came from one.
     """
 
     x: Tensor
     y: Tensor
     ids: Tensor
+    pictures: Tensor | None = None
+    keys: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, index: Tensor) -> "Samples":
-        """The rows that a mask or an index tensor names."""
-        return Samples(self.x[index], self.y[index], self.ids[index])
+    def take(self, index: Tensor | slice) -> "Samples":
+        """The rows that a mask, an index tensor or a slice names."""
+        here = index if isinstance(index, slice) else index.cpu()
+        keys = [self.keys[row] for row in torch.arange(len(self))[here]] if self.keys else ()
+        pictures = None if self.pictures is None else self.pictures[here]
+        return Samples(self.x[index], self.y[index], self.ids[index], pictures, tuple(keys))
+
+    def shown(self, row: int) -> Tensor:
+        """What a person is shown for one row: (C, H, W) uint8."""
+        return self.x[row] if self.pictures is None else self.pictures[row]
 
     def to(self, device: torch.device) -> "Samples":
-        return Samples(self.x.to(device), self.y.to(device), self.ids.to(device))
+        return dataclasses.replace(
+            self, x=self.x.to(device), y=self.y.to(device), ids=self.ids.to(device))
 
     @classmethod
     def from_arrays(cls, x: np.ndarray, y: np.ndarray) -> "Samples":
@@ -51,6 +65,10 @@ class Dataset:
 
     ``through``: the feature map that its inputs went through, empty for raw ones;  ``raw_shape``:
     then the shape of a raw input;  ``feature_seconds``: what the map took.
+    ``embedder``: the name of the public network that turned photos into the rows of ``x``, empty
+    where none did.  ``findings``: sentences on what was wrong with the files and what was done.
+    ``private``: for data that a person lent for a session only: what is made from them is kept in
+    this dictionary, and nothing is written; None for all others.
     """
 
     name: str
@@ -61,6 +79,9 @@ class Dataset:
     through: str = ""
     raw_shape: tuple[int, ...] = ()
     feature_seconds: float = 0.0
+    embedder: str = ""
+    findings: tuple[str, ...] = ()
+    private: dict[str, Any] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -120,6 +141,15 @@ class DatasetSource(ABC):
     @abstractmethod
     def describe(self) -> dict:
         """Name, classes, sizes, where the files come from, and whether they are here."""
+
+    def ready(self) -> bool:
+        """Whether :meth:`load` takes moments: nothing is left to be fetched or computed."""
+        return self.describe()["present"]
+
+    def erase(self, samples: Samples) -> int:
+        """Delete what was computed from these samples' files and lies on disk; returns how many
+        files that were. Nothing, unless a source keeps such files."""
+        return 0
 
 
 DATASETS: Registry[DatasetSource] = Registry("dataset", __name__)

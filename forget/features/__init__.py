@@ -23,7 +23,8 @@ class Features(nn.Module, ABC):
     certificate's residual is smaller than what float32 sums in another order would differ by.
 
     ``learnt_from``: the data that its constants were learnt from, in words, empty where it never
-    saw any.  ``size``: features of one row.  ``version``: raised when the same input gives another
+    saw any.  ``quick``: computing rows costs no more than reading them, so none are kept on disk.
+    ``size``: features of one row.  ``version``: raised when the same input gives another
     row, so that cached rows are not mixed up.
     """
 
@@ -32,6 +33,7 @@ class Features(nn.Module, ABC):
     order: ClassVar[int] = 100
     learnt_from: ClassVar[str] = ""
     version: ClassVar[int] = 1
+    quick: ClassVar[bool] = False
     size: int
 
     @classmethod

@@ -20,6 +20,7 @@ class Pixels(Features):
     name = "pixels"
     title = "Pixels"
     order = 3
+    quick = True
 
     @classmethod
     def suits(cls, input_shape):

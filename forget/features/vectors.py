@@ -25,6 +25,7 @@ class Vectors(Features):
     name = "vectors"
     title = "Vectors of norm 1"
     order = 2
+    quick = True
 
     @classmethod
     def suits(cls, input_shape):

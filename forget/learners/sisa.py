@@ -71,6 +71,13 @@ class Sisa(Learner):
                      log=True)
     batch_size: int = knob(64, "Samples a step", low=1, high=4096)
     shift: int = knob(1, "Images are shifted by up to this many pixels", low=0, high=4)
+    min_steps: int = knob(20, "Train each stage at least this many steps, however few the samples",
+                          low=0, high=100_000)
+
+    @property
+    def least_visits(self) -> int:
+        """Samples that a stage passes over at least."""
+        return self.min_steps * self.batch_size
 
     def network(self, input_shape, n_classes: int, draw: torch.Generator) -> nn.Module:
         """One shard's untrained network."""
@@ -180,7 +187,8 @@ class ShardJob:
 
     def stage_visits(self, slice_: int) -> int:
         n = int((self.slices <= slice_).sum())
-        return stage_visits(n, self.learner.slices, self.learner.epochs)
+        return stage_visits(n, self.learner.slices, self.learner.epochs,
+                            self.learner.least_visits)
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Train the shard; yields (samples, loss) after each batch, returns its checkpoints."""
