@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from forget import store
 from forget.data import Dataset, Samples
 from forget.device import versions
+from forget.faces.embedders import EMBEDDERS
 from forget.private import commitment, keyed_hash
 from forget.request import Forgotten
 
@@ -26,6 +27,20 @@ def data_sha256(train: Samples, classes: tuple[str, ...]) -> str:
         digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def coverage(dataset: Dataset) -> dict[str, str]:
+    """What a certificate covers where the rows come from a public embedder; nothing to say else."""
+    if not dataset.embedder:
+        return {}
+    embedder = EMBEDDERS[dataset.embedder]
+    return {
+        "covers": "head",
+        "covers_because": f"the rows under it come from {embedder.title}, which learnt from "
+                          f"{embedder.learnt_from}; it covers the whole model only as far as those "
+                          "did not hold these people, which cannot be checked here",
+        "embedder": embedder.name,
+    }
 
 
 def weights_sha256(model: nn.Module) -> str:

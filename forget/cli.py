@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from forget import store
 from forget.adopt import adopt
-from forget.data import DATASETS, Dataset, find_dataset
+from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
 from forget.data.files import Progress
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
@@ -26,7 +26,7 @@ from forget.knobs import Knobs
 from forget.learn import resume, start_from
 from forget.learners import LEARNERS, Learner
 from forget.methods import METHODS
-from forget.request import FORMS, NOTHING, Forgotten, Request, parse_request
+from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
 from forget.verify import verify
@@ -187,9 +187,10 @@ def _fetch(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     knobs = {name.removeprefix("learner."): value
              for name, value in _assignments(options.knobs).items()}
-    learner = make(LEARNERS[options.learner], knobs)
+    source = find_dataset(options.dataset)
+    learner = learner_for(source, options.learner, knobs)
     with Bars() as bars:
-        dataset = find_dataset(options.dataset).load(bars.bytes).to(pick_device())
+        dataset = loaded(source, bars).to(pick_device())
         start = start_from(learner, dataset, options.seed, bars)
     record = start.stored.record
     print(f"{dataset.name}, learner {learner.name}, seed {options.seed}: "
@@ -203,12 +204,12 @@ def _run(options: argparse.Namespace) -> None:
     of_learner = {name.removeprefix("learner."): assigned.pop(name)
                   for name in list(assigned) if name.startswith("learner.")}
     method = make(method_class, assigned)
-    learner = make(LEARNERS[method.learner], of_learner)
+    source = find_dataset(options.dataset)
+    learner = learner_for(source, method.learner, of_learner)
     if options.json and not options.json.absolute().parent.is_dir():
         raise BadInput(f"the folder of '{options.json}' does not exist; make it first")
     with Bars() as bars:
-        dataset = find_dataset(options.dataset).load(bars.bytes)
-        dataset = dataset.to(pick_device())
+        dataset = loaded(source, bars).to(pick_device())
         warm()
         if of_learner and options.model:
             raise BadInput("the model in --model has its own settings; leave --set learner.… out")
@@ -218,11 +219,14 @@ def _run(options: argparse.Namespace) -> None:
             done = run(dataset, start, request, method, options.seed, references=0, watch=bars)
             start = done.next_start()
         result = run(dataset, start, last, method, options.seed, options.references, bars)
+    erased = source.erase(keys_of(dataset, result.forgotten))
     if options.json:
         write_json(result, options.json)
     if options.out:
         save_outcome(result, options.out)
     print(summary(result))
+    if erased:
+        print(f"deleted from the cache: {erased} embeddings of what was forgotten")
 
 
 def _start(
@@ -269,6 +273,19 @@ def _verify(options: argparse.Namespace) -> None:
         print("verified")
 
 
+def loaded(source: DatasetSource, bars: "Bars") -> Dataset:
+    """The dataset; what was wrong with its files is said on standard error."""
+    dataset = source.load(bars.bytes)
+    for finding in dataset.findings:
+        tqdm.write(f"note: {finding}", file=sys.stderr)
+    return dataset
+
+
+def learner_for(source: DatasetSource, name: str, settings: dict[str, Any]) -> Learner:
+    """A learner with the settings that suit a dataset, and with these instead where given."""
+    return make(LEARNERS[name], dict(source.recipes.get(name, {})) | settings)
+
+
 def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:
     """A learner or method with these settings; :class:`BadInput` for one that it does not have."""
     known = [knob.name for knob in cls.knobs()]
@@ -309,7 +326,9 @@ class Bars(Watch):
 
     def bytes(self, progress: Progress) -> None:
         """Progress of a download."""
-        self._show(progress.what, progress.done, progress.total, unit="B", unit_scale=True)
+        in_bytes = progress.unit == "byte"
+        self._show(progress.what, progress.done, progress.total,
+                   unit="B" if in_bytes else progress.unit, unit_scale=in_bytes)
 
     def _show(self, name: str, done: int, total: int, **look: Any) -> None:
         if self._bar is None or self._shown != name:

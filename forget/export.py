@@ -104,6 +104,12 @@ def summary(result: Result) -> str:
     seconds = shown["seconds"]
     lines.append(f"forgetting took {seconds['forget']:.2f} s, "
                  f"retraining {seconds['retrain']:.2f} s ({shown['speed_up']:.1f}x)")
+    if rejected := result.rejected:
+        shares = ", ".join(f"{model} {'-' if share is None else f'{share:.0%}'}"
+                           for model, share in rejected.items())
+        lines.append(f"unseen photos of the forgotten person in which nobody is known: {shares}; "
+                     f"of strangers: {1 - result.threshold.false_accept:.1%}; of known people: "
+                     f"{result.threshold.false_reject:.1%}")
     if certificate := shown["certificate"]:
         lines.append(f"certificate: epsilon {certificate['epsilon']:g}, delta "
                      f"{certificate['delta']:g}, covers the {certificate['covers']}; residual "

@@ -100,6 +100,16 @@ def split(train: Samples, request: Request, already: Forgotten) -> tuple[Samples
     return train.take(forget.to(device)), train.take(retain.to(device))
 
 
+def keys_of(dataset: Dataset, forgotten: Forgotten) -> set[str]:
+    """Keys of the files behind all that was forgotten; of a whole class, in every part."""
+    named = dataset.train.keys and forgotten.ids.tolist()
+    keys = {dataset.train.keys[row] for row in named}
+    for part in (dataset.train, dataset.held_out, dataset.test):
+        gone = torch.isin(part.y.cpu(), torch.tensor(forgotten.classes, dtype=torch.int64))
+        keys.update(key for key, out in zip(part.keys, gone.tolist(), strict=False) if out)
+    return keys
+
+
 def _class_index(name: str, dataset: Dataset) -> int:
     try:
         return dataset.classes.index(name)

@@ -16,6 +16,7 @@ from forget.measure import SPLITS, Measured
 from forget.methods import Method
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement, jensen_shannon, kl
+from forget.metrics.unknown import Threshold
 from forget.metrics.verdict import Verdict, judge
 from forget.request import NOTHING, Forgotten, Request
 from forget.steps import Point
@@ -78,6 +79,7 @@ class Result:
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
     ``distances``: how far the weights were from the solution, iteration by iteration.
+    ``threshold``: below which evidence the recipe's models know nobody, for data of people.
     """
 
     dataset: str
@@ -98,6 +100,7 @@ class Result:
     layers: dict[str, float]
     statement: dict[str, Any] | None = None
     distances: tuple[float, ...] = ()
+    threshold: Threshold | None = None
 
     @property
     def reference_accuracies(self) -> dict[str, float | None]:
@@ -152,6 +155,27 @@ class Result:
             "jensen_shannon_test": mean(jensen_shannon, "test"),
         }
 
+    @property
+    def rejected(self) -> dict[str, float | None] | None:
+        """Share of the forgotten person's unseen photos in which each model knows nobody.
+
+        The mean over the retrained models. None without a threshold or a person.
+        """
+        index = self.request.class_index
+        if self.threshold is None or index is None:
+            return None
+
+        def share(measured: Measured) -> float | None:
+            return self.threshold.rejected(measured.test.take(measured.test.y == index))
+
+        retrained = [share(m) for m in self.measured_references]
+        return {
+            "original": share(self.measured_original),
+            "unlearned": share(self.measured_unlearned),
+            "retrained": statistics.fmean(retrained)
+            if retrained and None not in retrained else None,
+        }
+
     def next_start(self) -> Start:
         """The unlearned model, as the start of a further request."""
         return Start(Stored(self.unlearned, self.record()), self.start.learner,
@@ -171,6 +195,8 @@ class Result:
             "params": self.method.settings(),
             "forget_seconds": self.seconds["forget"],
             # Where there is a secret file it says so, and the public one need not.
+            **({"embedder": self.start.stored.record["embedder"]}
+               if "embedder" in self.start.stored.record else {}),
             **({} if store.secret_of(self.unlearned) else
                {"forgotten": [request.spec for request in self.forgotten.requests],
                 "data": self.data}),
@@ -228,6 +254,8 @@ class Result:
             "distance_to_retrained": self.distance,
             "speed_up": self.speed_up,
             "speed_up_with_preparation": self.speed_up_with_preparation,
+            "unknown": None if self.threshold is None else
+            dataclasses.asdict(self.threshold) | {"forgotten_rejected": self.rejected},
             "certificate": self.files.certificate if self.statement else None,
             "verdict": verdict.words if verdict else None,
             "verdict_reason": verdict.reason if verdict else None,

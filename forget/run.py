@@ -6,7 +6,7 @@ import dataclasses
 from torch import nn
 
 from forget import store
-from forget.certificate import data_sha256, retained_rows
+from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
 from forget.errors import BadInput
@@ -18,6 +18,7 @@ from forget.represent import represent
 from forget.request import Request
 from forget.result import Result, Start
 from forget.steps import Point, Returning, drive
+from forget.strangers import calibrate
 from forget.watch import UNWATCHED, Curve, Watch
 
 
@@ -42,6 +43,8 @@ def run(
     use_fixed_threads()
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)
+    threshold = (calibrate(start.learner, dataset, start.origin["seed"], watch)
+                 if dataset.embedder else None)
     watch.phase(f"Forgetting: {method.title}")
     done = unlearn(dataset, start, request, method, seed, splits, watch)
     unlearned = done.model
@@ -49,7 +52,7 @@ def run(
     more = done.prepared if start.forgotten.requests else 0.0  # an original comes prepared
     if done.proof is not None:
         kept = raw.train.take(retained_rows(raw, (start.forgotten + request).ids))
-        statement = done.proof.statement | {
+        statement = done.proof.statement | coverage(raw) | {
             "dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
     watch.phase("Measuring the unlearned model")
     result = Result(
@@ -72,6 +75,7 @@ def run(
         layers=change_per_layer(start.model, unlearned),
         statement=statement,
         distances=done.proof.distances if done.proof else (),
+        threshold=threshold,
     )
     watch.unlearned(result)
     return compare(result, dataset, references, watch)

@@ -47,8 +47,8 @@ def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> Non
     figure.update_xaxes(range=[0, 1.25], visible=False, fixedrange=True)
     figure.update_yaxes(type="category", autorange="reversed", fixedrange=True)
     best = max(range(len(p)), key=lambda index: p[index])
-    show(figure, f"{model}: most likely {classes[best]} with {percent(p[best])}", height=262,
-         top=8, key=f"probabilities {model}")
+    show(figure, f"{model}: most likely {classes[best]} with {percent(p[best])}",
+         height=42 + 22 * len(p), top=8, key=f"probabilities {model}")
 
 
 def curve(points: Sequence[Point], title: str, key: str) -> None:
@@ -217,3 +217,20 @@ def destinations(result: Result, rows: dict[str, Sequence[int]]) -> None:
     show(figure, "Where the forgotten samples' predictions go: " + "; ".join(
         f"{name} mostly {result.classes[max(range(len(counts)), key=lambda i: counts[i])]}"
         for name, counts in rows.items()), height=340)
+
+
+def shares(title: str, by_model: dict[str, dict[str, float]]) -> None:
+    """Bars of where each model's share of something goes; the places in falling order."""
+    places = sorted({place for shares in by_model.values() for place in shares},
+                    key=lambda place: -max(shares.get(place, 0.0) for shares in by_model.values()))
+    figure = go.Figure()
+    for name, found in by_model.items():
+        figure.add_bar(x=places, y=[found.get(place, 0.0) for place in places], name=name,
+                       marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
+                       hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>")
+    figure.update_layout(barmode="group", legend=LEGEND)
+    figure.update_xaxes(title=title, type="category")
+    figure.update_yaxes(title="Share of the photos", **PERCENT)
+    show(figure, f"{title}: " + "; ".join(
+        f"{name} " + ", ".join(f"{place} {percent(share)}" for place, share in found.items())
+        for name, found in by_model.items()), height=300)

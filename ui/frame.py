@@ -25,6 +25,7 @@ def navigate():
     st.session_state[FRAMED] = True
     return st.navigation([
         st.Page(PAGES / "digits.py", title="Digits", icon=":material/draw:", default=True),
+        st.Page(PAGES / "faces.py", title="Faces", icon=":material/face:"),
         st.Page(PAGES / "models.py", title="Models and data", icon=":material/database:",
                 url_path="models"),
     ], position="top")

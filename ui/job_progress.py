@@ -48,4 +48,4 @@ def _amount(done: int, total: int, unit: str) -> str:
         return ""
     if unit == "byte":
         return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB · "
-    return f"step {done:,} of {total:,} · "
+    return f"{unit} {done:,} of {total:,} · "

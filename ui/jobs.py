@@ -35,8 +35,9 @@ class Job(Watch):
     """One piece of work with what a page shows of it.
 
     ``doing``: what is happening now.  ``amount``: how much of it is done, of how much, and the
-    unit, "step" or "byte": one tuple, so that a reader never sees halves of two.  ``curve``: the
-    points of the present phase.  ``partial``: a result with fewer references than asked for.
+    unit, "step", "photo" or "byte": one tuple, so that a reader never sees halves of two.
+    ``curve``: the points of the present phase.  ``partial``: a result with fewer references than
+    asked for.
     ``result``: what the work returned.  ``message``: why it failed, for a person.
     """
 
@@ -110,7 +111,7 @@ class Job(Watch):
         """Progress of a download; stops it when the job is cancelled."""
         self.check()
         self.doing = progress.what
-        self.amount = (progress.done, progress.total, "byte")
+        self.amount = (progress.done, progress.total, progress.unit)
 
     def unlearned(self, result: Result) -> None:
         self.partial = result

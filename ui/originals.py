@@ -1,6 +1,7 @@
 """The models that a person can start from, and the work of getting one ready."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import streamlit as st
 
@@ -11,9 +12,11 @@ from forget.device import pick_device
 from forget.errors import BadInput
 from forget.learn import home_of, is_stored, start_from
 from forget.learners import Learner
+from forget.metrics.unknown import Threshold
 from forget.paths import downloads
 from forget.request import NOTHING
 from forget.result import Start
+from forget.strangers import calibrate
 from forget.watch import UNWATCHED, Watch
 from ui import shared
 from ui.frame import sentence
@@ -33,6 +36,8 @@ class Original:
         """Whether it can be loaded without training."""
         if self.file:
             return True
+        if dataset.embedder:  # the models that know what strangers look like may be missing
+            return False
         home = home_of(self.learner, dataset, seed, NOTHING)
         return is_stored(self.learner, dataset, home, NOTHING)
 
@@ -75,14 +80,30 @@ class Named:
         """The dataset, downloaded and computed where it must be."""
         return find_dataset(self.name).load(watch.bytes).to(pick_device())
 
+    def photo(self, key: str) -> bytes:
+        """The file behind a sample, where there is one."""
+        return shared.photos(self.name)[key]
+
+    def erase(self, keys: Iterable[str]) -> None:
+        """Delete what lies on disk of files that were forgotten."""
+        find_dataset(self.name).erase(keys)
+
+
+Ready = tuple[Dataset, Start, Threshold | None]
+"""The data, the model to start from, and below which evidence it knows nobody, for people."""
+
+
+def ready(dataset: Dataset, original: Original, seed: int, watch: Watch = UNWATCHED) -> Ready:
+    """All that a page needs before it shows anything, trained where it must be."""
+    start = original.start(dataset, seed, watch)
+    known = calibrate(start.learner, dataset, seed, watch) if dataset.embedder else None
+    return dataset, start, known
+
 
 def prepare(data: Named, original: Original, seed: int) -> Job:
     """A job that fetches the dataset where it is missing and trains the model where it must."""
-    def work(job: Job) -> tuple[Dataset, Start]:
-        dataset = data.fetch(job)
-        return dataset, original.start(dataset, seed, job)
-
-    return shared.job_queue().submit(Job("Getting ready", work))
+    return shared.job_queue().submit(Job(
+        "Getting ready", lambda job: ready(data.fetch(job), original, seed, job)))
 
 
 def settings_of(page: str, original: Original, disabled: bool) -> Original:

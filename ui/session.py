@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from forget.data import Dataset
+from forget.metrics.unknown import Threshold
 from forget.result import Result, Start
 from ui.jobs import Job, State
 from ui.subject import Subject
@@ -20,10 +21,11 @@ class Session:
     """One page's work in one browser tab.
 
     ``subject``: what the page is about.  ``given``: what the person shows to the model, as the
-    page's own input keeps it.  ``choice``: the data, and the original's label, seed and settings.
-    ``dataset`` and ``original``: those data, and the model chosen to start from.  ``results``: one
-    a request, each on top of the one before.  ``job``: the work under way, or None.  ``notice``:
-    said about the last job.
+    page's own input keeps it.  ``choice``: where the data come from, and the original's label, seed
+    and settings.  ``dataset`` and ``original``: those data, and the model to start from.
+    ``threshold``: below which evidence it knows nobody, where the data are people.
+    ``results``: one a request, each on top of the one before.  ``job``: the work under way, or
+    None.  ``notice``: said about the last job.
     """
 
     subject: Subject
@@ -31,9 +33,15 @@ class Session:
     choice: tuple[Any, str, int, Any] | None = None
     dataset: Dataset | None = None
     original: Start | None = None
+    threshold: Threshold | None = None
     results: list[Result] = dataclasses.field(default_factory=list)
     job: Job | None = None
     notice: str = ""
+
+    @property
+    def data(self) -> Any:
+        """Where the dataset comes from, see :class:`ui.originals.Named`."""
+        return self.choice[0]
 
     @property
     def seed(self) -> int:
@@ -73,6 +81,11 @@ class Session:
             self.results.pop()
         self.results.append(result)
 
+    def take(self, dataset: Dataset, original: Start, threshold: Threshold | None) -> None:
+        """Everything to begin with is ready."""
+        self.dataset, self.original, self.threshold = dataset, original, threshold
+        self.job = None
+
     def undo(self) -> None:
         self.results.pop()
         self.notice = ""
@@ -91,7 +104,7 @@ class Session:
         if self.job is not None:
             self.job.cancel()
         self.choice, self.job = (data, label, seed, settings), None
-        self.dataset = self.original = None
+        self.dataset = self.original = self.threshold = None
         self.start_over()
         return True
 

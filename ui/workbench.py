@@ -6,7 +6,7 @@ import streamlit as st
 
 from forget.errors import BadInput, ForgetError
 from forget.learners import LEARNERS
-from forget.request import parse_request
+from forget.request import keys_of, parse_request
 from forget.run import compare, run
 from ui import shared
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
@@ -15,7 +15,7 @@ from ui.frame import sentence
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.method_form import choose_method, suit_method
-from ui.originals import label_for, prepare, settings_of, with_files
+from ui.originals import label_for, prepare, ready, settings_of, with_files
 from ui.outcome import asked, outcome
 from ui.session import MAX_REQUESTS, Session
 from ui.shards import preview, what_if
@@ -74,8 +74,7 @@ def _make_original(held: Session, data: Any, chosen) -> None:
     if held.job is None:
         try:
             if data.ready() and chosen.ready(data.dataset(), held.seed):
-                held.dataset = data.dataset()
-                held.original = chosen.start(held.dataset, held.seed)
+                held.take(*ready(data.dataset(), chosen, held.seed))
                 st.rerun()
             held.job = prepare(data, chosen, held.seed)
         except ForgetError as error:
@@ -88,7 +87,7 @@ def _make_original(held: Session, data: Any, chosen) -> None:
         watch_job(held)
         return
     if job.result is not None:
-        (held.dataset, held.original), held.job = job.result, None
+        held.take(*job.result)
         st.rerun()
     st.error(job.message or "Stopped before the model was ready.", icon=":material/error:")
     if st.button("Try again", icon=":material/refresh:"):
@@ -142,10 +141,15 @@ def forget(held: Session, choose=choose_request) -> None:
 
 
 def _submit(held: Session, request, method, references: int) -> None:
-    start, dataset, seed = held.start, held.dataset, held.seed
+    start, dataset, seed, data = held.start, held.dataset, held.seed, held.data
+
+    def work(job: Job):
+        result = run(dataset, start, request, method, seed, references, job)
+        data.erase(keys_of(dataset, result.forgotten))
+        return result
+
     title = f"{asked(held.subject, request, dataset.classes)} · {method.title}"
-    held.job = shared.job_queue().submit(Job(
-        title, lambda job: run(dataset, start, request, method, seed, references, job)))
+    held.job = shared.job_queue().submit(Job(title, work))
 
 
 def _request(spec, held: Session):

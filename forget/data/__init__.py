@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,8 @@ class DatasetSource(ABC):
     title: str
     order: int = 100
     takes_path: bool = False
+    recipes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """Learner to those of its hyperparameters that suit these data better than its defaults."""
 
     @classmethod
     def accepts(cls, spec: str) -> bool:
@@ -146,8 +150,8 @@ class DatasetSource(ABC):
         """Whether :meth:`load` takes moments: nothing is left to be fetched or computed."""
         return self.describe()["present"]
 
-    def erase(self, samples: Samples) -> int:
-        """Delete what was computed from these samples' files and lies on disk; returns how many
+    def erase(self, keys: Iterable[str]) -> int:
+        """Delete what was computed from files of these keys and lies on disk; returns how many
         files that were. Nothing, unless a source keeps such files."""
         return 0
 
@@ -168,6 +172,6 @@ def find_dataset(spec: str) -> DatasetSource:
     if spec not in named:
         raise BadInput(
             f"there is no dataset '{spec}'; give one of {', '.join(named)}, "
-            "or the path of an .npz file that exists"
+            "or the path of a folder of photos or of an .npz file that exists"
         )
     return DATASETS[spec]()

@@ -36,11 +36,12 @@ CHUNK = 1 << 18
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What is being fetched now: ``done`` and ``total`` in bytes."""
+    """What is being fetched or read now: ``done`` and ``total`` in bytes, or in another unit."""
 
     what: str
     done: int
     total: int
+    unit: str = "byte"
 
 
 OnProgress = Callable[[Progress], None]

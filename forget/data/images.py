@@ -1,4 +1,4 @@
-"""Pictures from people: read without trusting them, and bring a digit into MNIST's form.
+"""Pictures from people: read without trusting them; a photo as it is, a digit in MNIST's form.
 
 MNIST's digits are scaled into a 20 x 20 box and centred by their centre of mass in 28 x 28
 (http://yann.lecun.com/exdb/mnist/); a drawn or uploaded digit gets the same treatment.
@@ -6,16 +6,37 @@ MNIST's digits are scaled into a 20 x 20 box and centred by their centre of mass
 
 import io
 import warnings
+from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, UnidentifiedImageError
 from scipy import ndimage
 
 from forget.errors import BadImage, EmptyDrawing
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+PHOTO_FORMATS = (*FORMATS, "PPM")
 MAX_BYTES = 20 << 20
 MAX_PIXELS = 50_000_000
+
+LONGEST = 1600
+"""Longest side, in pixels, that a photo is shrunk to."""
+
+HEIF = (b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1", b"avif",
+        b"avis")  # fmt: skip
+"""Kinds of files that a telephone may save photos as; they stand behind ``ftyp`` at byte 4."""
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What EXIF's orientation asks for."""
 
 SIDE = 28
 BOX = 20
@@ -37,18 +58,36 @@ def read_image(data: bytes) -> Image.Image:
     Transparent pictures are laid on whichever of black and white shows their content.
     Raises :class:`~forget.errors.BadImage`.
     """
+    return _read(data, FORMATS, _grey)
+
+
+def read_photo(data: bytes) -> Image.Image:
+    """Decode a photo in colour (mode RGB), upright, its longest side at most 1600 pixels.
+
+    Of an animated picture the first frame; a transparent one is laid on white. Takes Netpbm's PGM
+    and PPM beside the formats of :func:`read_image`, within the same limits.
+    Raises :class:`~forget.errors.BadImage`.
+    """
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF:
+        raise BadImage("this is a HEIC or AVIF photo, which cannot be read here; save it as JPEG "
+                       "and give the new file")
+    return _read(data, PHOTO_FORMATS, _rgb)
+
+
+def _read(data: bytes, formats: tuple[str, ...],
+          convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Open a picture, not yet decoded, hand it to ``convert`` and turn the result upright."""
     if len(data) > MAX_BYTES:
         raise BadImage(f"this file has {len(data) / 2**20:.0f} MB; give a picture of at most "
                        f"{MAX_BYTES >> 20} MB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
                                f"of at most {MAX_PIXELS // 1_000_000} million")
-            image.load()
-            return _grey(ImageOps.exif_transpose(image))
+            return _upright(convert(image), image.getexif().get(ORIENTATION))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise BadImage(f"this picture is too large; give one of at most "
                        f"{MAX_PIXELS // 1_000_000} million pixels") from error
@@ -62,16 +101,47 @@ def read_image(data: bytes) -> Image.Image:
                        "and give the new file") from error
 
 
+def _upright(image: Image.Image, orientation: object) -> Image.Image:
+    """Turned as its EXIF asks.
+
+    Not by ``ImageOps.exif_transpose``: it writes the EXIF anew, and fails where that is damaged.
+    """
+    turn = UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
 def _grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image)
-        values = values // 257 if values.max() > 255 else values
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+    if image.mode.startswith("I"):
+        return _in_bytes(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image.thumbnail((2 * LARGEST, 2 * LARGEST))  # small before it becomes floats
         return _flatten(image)
     return image.convert("RGB").convert("L")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    shrink = min(1, LONGEST / max(image.size))
+    image.draft(None, [max(1, int(side * shrink)) for side in image.size])  # JPEG: decoded smaller
+    if image.mode == "F":
+        raise BadImage("this picture holds fractions in place of colours; save it as JPEG or PNG "
+                       "and give the new file")
+    if image.mode.startswith("I"):
+        image = _in_bytes(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return image
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits in 8 (mode L); values that fit in 8 bits stay."""
+    values = np.asarray(image)
+    values = values // 257 if values.max() > 255 else values
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def _flatten(image: Image.Image) -> Image.Image:

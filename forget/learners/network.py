@@ -32,8 +32,9 @@ class Network(Learner):
     title = "Ordinary network"
     order = 1
 
-    arch: str = knob("auto", "Network: small convolutional, or fully connected; auto takes the "
-                     "convolutional one for square images", choices=("auto", "cnn", "mlp"))
+    arch: str = knob("auto", "Network: small convolutional, fully connected or linear; auto takes "
+                     "the convolutional one for square images, else the connected one",
+                     choices=("auto", "cnn", "mlp", "linear"))
     epochs: int = knob(3, "Passes over the training data", low=1, high=100)
     lr: float = knob(8e-3, "Highest learning rate of the cycle", low=1e-5, high=0.5, log=True)
     batch_size: int = knob(128, "Samples a step", low=8, high=4096)

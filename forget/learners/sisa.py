@@ -63,8 +63,8 @@ class Sisa(Learner):
                          "shard", choices=(UNIFORM, BY_CLASS))
     aggregation: str = knob("mean", "Average the shards' probabilities, or let them vote",
                             choices=("mean", "vote"))
-    arch: str = knob("auto", "Network of each shard: small convolutional, or fully connected",
-                     choices=("auto", "cnn", "mlp"))
+    arch: str = knob("auto", "Network of each shard: convolutional, fully connected or linear",
+                     choices=("auto", "cnn", "mlp", "linear"))
     epochs: float = knob(6.0, "Passes over each shard's data, all stages together", low=0.1,
                          high=1000.0)
     lr: float = knob(6e-3, "Learning rate at the beginning of each stage", low=1e-5, high=0.5,

@@ -18,7 +18,7 @@ from forget.solve.newton import ROUGH, Factor, Inverse, factor, solve
 from forget.solve.objective import Evaluation, Objective, curvature_root, data_curvature
 from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
 from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
-from forget.steps import Step, mapped
+from forget.steps import Returning, Step, mapped
 
 Work = Iterator[Step]
 
@@ -204,8 +204,12 @@ def newton_from(
             w, at = there, new
     if at.residual > SOLVED and task.whole_class:
         # Far away, and the own column of a class that has no sample left is the reason.
-        w = head_start(objective, w, int(task.forget.y[0]))
-        at, known = objective.evaluate(w), None
+        column = int(task.forget.y[0])
+        if objective.loss.coupled:
+            w, known = head_start(objective, w, column), None
+        else:  # the other columns did not notice, and what was prepared for them still holds
+            w = own_column(objective, w, column, task.generator)
+        at = objective.evaluate(w)
         iterations += 1
         yield _counted(iterations, "the forgotten class's own weights set aside", at), w
     work = solve(objective, w, SOLVED, task.generator, at, known, iterations)
@@ -270,6 +274,22 @@ def head_start(objective: Objective, w: Tensor, column: int) -> Tensor:
         t = t - slope / ((p * (1 - p) * shift.square()).sum() + size)
     w = w.clone()
     w[:, column] = t * along
+    return w
+
+
+def own_column(
+    objective: Objective, w: Tensor, column: int, generator: torch.Generator
+) -> Tensor:
+    """The weights with one class's column solved alone, as that of a class without any sample.
+
+    Exact where columns do not meet in the Hessian: each is then a problem of its own.
+    """
+    alone = dataclasses.replace(objective, y=torch.zeros_like(objective.y), columns=1)
+    work = Returning(solve(alone, w[:, [column]], SOLVED / 10, generator))
+    for _ in work:
+        continue
+    w = w.clone()
+    w[:, [column]] = work.returned.w
     return w
 
 

@@ -1,0 +1,291 @@
+"""Photos out of a zip or a folder: one folder a person, named as the person.
+
+Nothing of a zip is written to disk, and what it says of itself is not believed: every size is
+checked before it is read and again while it is read.
+"""
+
+import io
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from forget.data.images import MAX_BYTES
+from forget.errors import BadInput
+from forget.faces.people import Photo, natural, printable
+
+MAX_ENTRIES = 10_000
+MAX_DIRECTORY = 4 << 20
+"""Bytes of a zip's own list of entries, which is read as a whole."""
+
+MAX_TOTAL = 1 << 30
+MAX_RATIO = 100
+"""How many times smaller a file of over 1 MB may be packed; photos shrink by next to nothing."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".pgm", ".ppm",
+            ".heic", ".heif", ".avif", ".tif", ".tiff")
+"""What counts as a picture; one that cannot be read gets a sentence of its own later."""
+
+JUNK = ("__macosx", "thumbs.db", "desktop.ini")
+
+NO_PICTURE = "only pictures are read"
+NO_FOLDER = "a photo lies in a folder that has its person's name"
+TOO_DEEP = "a photo lies in its person's folder, not in one below that"
+NOT_PLAIN = "links and other special files are not read"
+LEADS_OUT = "its path leads out of the zip"
+TOO_LARGE = f"a photo has at most {MAX_BYTES >> 20} MB"
+TOO_TIGHT = f"it is packed over {MAX_RATIO} times smaller than it is, as no photo is"
+OTHER_PACKING = "it is packed in another way than zips usually are; make the zip again"
+
+
+class LeftOut:
+    """Files that are not used, by the reason why."""
+
+    def __init__(self):
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, name: str, why: str) -> None:
+        self._names.setdefault(why, []).append(printable(name))
+
+    def sentences(self) -> list[str]:
+        """One for each reason, with the count and the first file.
+
+        >>> out = LeftOut()
+        >>> out.add("notes.txt", "only pictures are read")
+        >>> out.sentences()
+        ['“notes.txt” is left out: only pictures are read']
+        """
+        return [f"“{names[0]}” is left out: {why}" if len(names) == 1 else
+                f"{len(names)} files are left out, the first is “{names[0]}”: {why}"
+                for why, names in self._names.items()]
+
+
+def photos_from_zip(data: bytes) -> tuple[list[Photo], list[str]]:
+    """The photos of a zip with a folder a person, in natural order, and what was left out of it.
+
+    All people's folders may lie in one folder.  Nothing is unpacked to disk.  Raises
+    :class:`~forget.errors.BadInput` for a zip that is damaged, encrypted or too large.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(_checked(data))) as archive:
+            return _photos(archive, len(data))
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError,
+            NotImplementedError) as error:
+        raise BadInput("this zip is damaged, or is none: make it again from the folders of "
+                       "photos") from error
+
+
+def _checked(data: bytes) -> bytes:
+    """The same bytes, unless the list of entries is so long that reading it would take minutes.
+
+    The last record of a zip (signature PK 5 6, at most 64 KiB of remarks after it) has the list's
+    size in its bytes 12 to 15.
+    """
+    at = data.rfind(b"PK\5\6", max(0, len(data) - (1 << 16) - 22))
+    if at < 0 or len(data) - at < 22:
+        raise zipfile.BadZipFile("no end record")
+    if struct.unpack_from("<L", data, at + 12)[0] > MAX_DIRECTORY:
+        raise _too_many()
+    return data
+
+
+def _too_many() -> BadInput:
+    return BadInput(f"this zip holds more than {MAX_ENTRIES} files: put fewer photos into it")
+
+
+def _photos(archive: zipfile.ZipFile, size: int) -> tuple[list[Photo], list[str]]:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(entries) > MAX_ENTRIES:
+        raise _too_many()
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise BadInput("this zip is encrypted: make it again without a password")
+    if sum(entry.compress_size for entry in entries) > size:
+        raise zipfile.BadZipFile("entries overlap")
+    left_out = LeftOut()
+    paths = {}
+    for entry in entries:
+        path = _path(entry)
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if why := _unsafe(entry, path):
+            left_out.add(path, why)
+        elif not any(is_junk(part) for part in parts):
+            paths[entry] = parts
+    found = [(natural("/".join(parts)), parts, entry)
+             for entry, parts in _without_common_folder(paths).items()
+             if _usable(entry, parts, left_out)]
+    return list(_read(archive, sorted(found, key=lambda one: one[0]))), left_out.sentences()
+
+
+def _path(entry: zipfile.ZipInfo) -> str:
+    """The entry's path with forward slashes.
+
+    A name that is not marked as UTF-8 is cp437 by the format, but several programs write UTF-8.
+    """
+    name = entry.filename
+    if not entry.flag_bits & 0x800:
+        raw = name.encode("cp437")
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError:
+            name = raw.decode("cp437")
+    return name.replace("\\", "/")
+
+
+def _unsafe(entry: zipfile.ZipInfo, path: str) -> str:
+    """Why an entry is not looked at any further; empty where it is."""
+    if path.startswith("/") or re.match("[A-Za-z]:/", path) or ".." in path.split("/"):
+        return LEADS_OUT
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    return "" if kind in (0, stat.S_IFREG) else NOT_PLAIN
+
+
+def is_junk(name: str) -> bool:
+    """Whether an operating system put the file or folder there: nobody would miss it."""
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def _without_common_folder(paths: dict[zipfile.ZipInfo, list[str]]) -> dict:
+    """The paths without the one folder that all people's folders lie in, where there is one.
+
+    It is one if all folders lie in it, and not just the photos and a sub-folder of one person.
+    """
+    inside = [parts for parts in paths.values() if len(parts) > 1]
+    below = {parts[1] for parts in inside if len(parts) > 2}
+    common = len({parts[0] for parts in inside}) == 1 and (
+        len(below) > 1 or all(len(parts) > 2 for parts in inside))
+    return {entry: parts[1:] if common and len(parts) > 1 else parts
+            for entry, parts in paths.items()}
+
+
+def _usable(entry: zipfile.ZipInfo, parts: list[str], left_out: LeftOut) -> bool:
+    tight = entry.file_size > max(1 << 20, MAX_RATIO * entry.compress_size)
+    why = (_misplaced(parts)
+           or (TOO_LARGE if entry.file_size > MAX_BYTES else "")
+           or (TOO_TIGHT if tight else "")
+           or ("" if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+               else OTHER_PACKING))  # the others unpack without a limit
+    if why:
+        left_out.add("/".join(parts), why)
+    return not why
+
+
+def _misplaced(parts: list[str]) -> str:
+    if not parts or not parts[-1].lower().endswith(SUFFIXES):
+        return NO_PICTURE
+    if len(parts) == 1:
+        return NO_FOLDER
+    return TOO_DEEP if len(parts) > 2 else ""
+
+
+def _read(archive: zipfile.ZipFile, found: list) -> Iterator[Photo]:
+    left = MAX_TOTAL
+    if sum(entry.file_size for _, _, entry in found) > left:
+        raise _too_much()
+    for _, parts, entry in found:
+        with archive.open(entry) as file:
+            data = file.read(min(entry.file_size, left) + 1)
+        left -= len(data)
+        if left < 0:
+            raise _too_much()
+        if len(data) != entry.file_size:
+            raise zipfile.BadZipFile("an entry is longer or shorter than it says")
+        yield Photo(parts[0], "/".join(parts), data)
+
+
+def _too_much() -> BadInput:
+    return BadInput(f"these photos have over {MAX_TOTAL >> 30} GB together: take fewer, or "
+                    "smaller ones")
+
+
+def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list[str]]:
+    """The photos of a folder with a sub-folder a person, in natural order, and what was left out.
+
+    ``at_least``: people with fewer pictures are passed over without a word.  Links that lead out
+    of the folder are not followed.  Raises :class:`~forget.errors.BadInput` where the folder
+    cannot be read, or holds more than fits into memory.
+    """
+    try:
+        entries = _entries(path)
+    except OSError as error:
+        raise BadInput(f"the folder {printable(str(path))} cannot be read ({error.strerror}): "
+                       "make it readable, or give another") from error
+    left_out = LeftOut()
+    photos: list[Photo] = []
+    left = MAX_TOTAL
+    for entry in entries:
+        files = list(_pictures(entry, path.resolve(), left_out))
+        for photo in _read_files(files if len(files) >= at_least else [], left_out):
+            photos.append(photo)
+            left -= len(photo.data)
+            if left < 0:
+                raise _too_much()
+    return photos, left_out.sentences()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted((entry for entry in folder.iterdir() if not is_junk(entry.name)),
+                  key=lambda entry: natural(entry.name))
+
+
+def _pictures(person: Path, root: Path, left_out: LeftOut) -> Iterator[Path]:
+    """The pictures in one person's folder, by their names; ``root`` is where they really lie."""
+    if why := _why_no_folder(person, root):
+        left_out.add(person.name, why)
+        return
+    try:
+        entries = _entries(person)
+    except OSError as error:
+        left_out.add(person.name, _unreadable(error))
+        return
+    for file in entries:
+        if why := _why_no_picture(file, root):
+            left_out.add(_name(file), why)
+        else:
+            yield file
+
+
+def _why_no_folder(person: Path, root: Path) -> str:
+    if not _within(person, root):
+        return NOT_PLAIN
+    return "" if person.is_dir() else _misplaced([person.name])
+
+
+def _why_no_picture(file: Path, root: Path) -> str:
+    try:
+        if not _within(file, root):
+            return NOT_PLAIN
+        return TOO_DEEP if file.is_dir() else _misplaced([file.parent.name, file.name])
+    except OSError as error:  # a folder whose names may be read, and nothing else
+        return _unreadable(error)
+
+
+def _within(entry: Path, root: Path) -> bool:
+    """Whether it is a file or folder that really lies below the root."""
+    real = Path(os.path.realpath(entry))
+    return real.is_relative_to(root) and (real.is_file() or real.is_dir())
+
+
+def _read_files(files: list[Path], left_out: LeftOut) -> Iterator[Photo]:
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                data = opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            left_out.add(_name(file), _unreadable(error))
+            continue
+        if len(data) > MAX_BYTES:
+            left_out.add(_name(file), TOO_LARGE)
+        else:
+            yield Photo(file.parent.name, _name(file), data)
+
+
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read ({error.strerror})"

@@ -1,0 +1,287 @@
+"""From photos with names to a dataset; what is wrong with them is said before it is learnt from."""
+
+import dataclasses
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from forget.data import Dataset, Samples
+from forget.data.files import OnProgress, silent
+from forget.errors import BadImage, BadInput
+from forget.faces import Embedded
+from forget.faces.copies import copies_among
+from forget.faces.embed import AnyEmbedder, Known, key_of, pick, try_embed
+
+MIN_PHOTOS = 2
+MIN_PEOPLE = 2
+MAX_NAME = 80
+
+EMBEDDED = "embedded"
+"""Under this name a private dataset's dictionary keeps what is known of its photos."""
+
+JOINERS = "\u200c\u200d"
+"""Invisible signs that words in several scripts, and some emoji, are made with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo of a person, as it came.
+
+    ``name``: the photo's own, for the person who gave it.  ``data``: the file's bytes.  ``face``:
+    which of its faces it is, the largest is 0, where a person picked one.
+    """
+
+    person: str
+    name: str
+    data: bytes
+    face: int | None = None
+
+    @property
+    def key(self) -> str:
+        """By what samples made from it know it."""
+        return key_of(self.data)
+
+    @property
+    def called(self) -> str:
+        """How findings name it."""
+        name, person = printable(self.name), printable(self.person)
+        return f"“{name}”" if name.startswith(f"{person}/") else f"“{name}” of {person}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Usable:
+    """A photo that can be learnt from: what was given, and what is known of it, a face chosen."""
+
+    photo: Photo
+    known: Embedded
+
+
+def natural(name: str) -> tuple[str, str]:
+    """A key to sort names by, with the numbers in them in their order.
+
+    >>> sorted(["s10", "s9", "s1"], key=natural)
+    ['s1', 's9', 's10']
+    """
+    def number(match: re.Match) -> str:
+        digits = match.group().lstrip("0")
+        return f"{len(digits):05}{digits}"
+
+    return re.sub("[0-9]+", number, name.casefold()), name
+
+
+def printable(name: str) -> str:
+    """A name as it can be shown: one line, nothing invisible in it, not too long.
+
+    >>> printable("a\\nb")
+    'a�b'
+    """
+    shown = "".join("\ufffd" if _is_control(sign) else sign for sign in name)
+    return shown if len(shown) <= 2 * MAX_NAME else f"{shown[:2 * MAX_NAME]}…"
+
+
+def _is_control(sign: str) -> bool:
+    """Whether it is no letter but tells what to do with others, breaks the line, or is no text."""
+    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in JOINERS
+
+
+def person_name(text: str) -> str:
+    """A person's name in its one spelling: composed letters (NFC), single spaces, none around it.
+
+    Raises :class:`~forget.errors.BadInput` for one that is empty, too long or invisible in part.
+
+    >>> person_name("  Zoe\\u0308   Kim ")
+    'Zoë Kim'
+    """
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name:
+        raise BadInput("a person needs a name: give one")
+    if len(name) > MAX_NAME:
+        raise BadInput(f"the name “{printable(name)[:20]}…” has {len(name)} letters: give one of "
+                       f"at most {MAX_NAME}")
+    if any(map(_is_control, name)):
+        raise BadInput(f"the name “{printable(name)}” has control characters in it: type it anew")
+    return name
+
+
+def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
+               private: dict[str, Any] | None = None, progress: OnProgress = silent,
+               seed: int = 0) -> Dataset:
+    """A dataset of rows, a class a person in natural order, and what was wrong with the photos.
+
+    A person's usable photos are put in the order of sha256(f"{seed}:{key}"), where a key is the
+    sha256 of a photo's bytes. The first half, rounded down, is tested on; of five photos or more
+    the next one is held out; the rest is trained on. Ids are positions in the training part.
+
+    ``private``: what was computed is looked up and kept there, and not on disk.  Raises
+    :class:`~forget.errors.BadInput` where fewer than two people have two usable photos.
+    """
+    usable, findings = checked(photos, embedder, private=private, progress=progress)
+    by_person: dict[str, list[Usable]] = {}
+    for one in usable:
+        by_person.setdefault(one.photo.person, []).append(one)
+    people = sorted(by_person, key=natural)
+    if len(people) < MIN_PEOPLE:
+        who = f"only {people[0]} has" if people else "nobody has"
+        raise BadInput(f"{who} {MIN_PHOTOS} usable photos, and {MIN_PEOPLE} people are needed to "
+                       f"tell them apart: add photos{_first(findings)}")
+    parts = {"test": [], "held_out": [], "train": []}
+    for person in people:
+        own = sorted(by_person[person],
+                     key=lambda one: hashlib.sha256(f"{seed}:{one.known.key}".encode()).digest())
+        for part, count in shares(len(own)).items():
+            parts[part] += own[:count]
+            own = own[count:]
+    samples = {part: _samples(those, people, usable[0].known) for part, those in parts.items()}
+    return Dataset(name=name, classes=tuple(people), **samples, embedder=embedder.name,
+                   findings=findings, private=private)
+
+
+def shares(count: int) -> dict[str, int]:
+    """How many of a person's photos each part gets.
+
+    >>> shares(2), shares(5)
+    ({'test': 1, 'held_out': 0, 'train': 1}, {'test': 2, 'held_out': 1, 'train': 2})
+    """
+    test, held_out = count // 2, int(count >= 5)
+    return {"test": test, "held_out": held_out, "train": count - test - held_out}
+
+
+def _samples(those: list[Usable], people: list[str], like: Embedded) -> Samples:
+    index = {person: number for number, person in enumerate(people)}
+    return Samples(
+        x=_stack([one.known.row for one in those], like.row),
+        y=torch.tensor([index[one.photo.person] for one in those], dtype=torch.int64),
+        ids=torch.arange(len(those)),
+        pictures=_stack([one.known.picture for one in those], like.picture),
+        keys=tuple(one.known.key for one in those),
+    )
+
+
+def _stack(tensors: list[Tensor], like: Tensor) -> Tensor:
+    """(N, …) of tensors of one shape, also where N is 0."""
+    return torch.stack(tensors) if tensors else like.new_empty(0, *like.shape)
+
+
+def checked(photos: Sequence[Photo], embedder: AnyEmbedder, *,
+            private: dict[str, Any] | None = None, progress: OnProgress = silent,
+            ) -> tuple[list[Usable], tuple[str, ...]]:
+    """The photos that can be learnt from, and a sentence on each thing that was wrong.
+
+    Left out are photos that cannot be read, that show no face, or several of which none is clearly
+    the largest and none was picked; the second and further copies of a photo; photos that stand
+    under two names; and people with fewer than two usable photos.
+    """
+    findings: list[str] = []
+    named = _named(photos, findings)
+    known = {} if private is None else private.setdefault(EMBEDDED, {})
+    embedded = try_embed([photo.data for photo in named], embedder, keep=private is None,
+                         known=known, progress=progress)
+    usable = []
+    for photo, one in zip(named, embedded, strict=True):
+        try:
+            usable.append(_usable(photo, one, embedder, known))
+        except BadImage as error:
+            findings.append(f"{photo.called} is left out: {error}")
+    usable = _without_copies(usable, findings)
+    return _without_few(usable, Counter(photo.person for photo in named), findings), tuple(findings)
+
+
+def _named(photos: Sequence[Photo], findings: list[str]) -> list[Photo]:
+    """The photos with their people's names in one spelling each."""
+    named, spellings, refused = [], {}, {}
+    for photo in photos:
+        try:
+            person = person_name(photo.person)
+        except BadInput as error:
+            refused.setdefault(str(error), []).append(photo.name)
+            continue
+        spellings.setdefault(person, {})[photo.person] = None
+        named.append(dataclasses.replace(photo, person=person))
+    findings += [f"{_photos(len(names))} left out: {why}" for why, names in refused.items()]
+    findings += [" and ".join(f"“{printable(one)}”" for one in ways) + " are taken as one person, "
+                 f"“{person}”" for person, ways in spellings.items() if len(ways) > 1]
+    return named
+
+
+def _photos(count: int) -> str:
+    return "1 photo is" if count == 1 else f"{count} photos are"
+
+
+def _usable(photo: Photo, one: Embedded | BadImage, embedder: AnyEmbedder, known: Known) -> Usable:
+    if isinstance(one, BadImage):
+        raise one
+    if not one.faces:
+        raise BadImage("no face was found in it; give a photo with the face turned to the camera")
+    if photo.face is not None:
+        one = pick(photo.data, one, photo.face, embedder, known)
+    if one.chosen is None:
+        raise BadImage(f"it shows {len(one.faces)} faces and none is clearly the largest; pick one "
+                       "of them, or cut the photo to one face")
+    return Usable(photo, one)
+
+
+def _without_copies(usable: list[Usable], findings: list[str]) -> list[Usable]:
+    """Each photo once, and none that stands under two names: one of the two must be wrong."""
+    if not usable:
+        return []
+    pairs = copies_among(torch.stack([one.known.look for one in usable]),
+                         torch.tensor([one.known.chosen for one in usable]))
+    groups = _groups(pairs, len(usable))
+    out = set()
+    for group in groups:
+        if len({usable[i].photo.person for i in group}) > 1:
+            out.update(group)
+            findings.append(f"{_listed([usable[i].photo.called for i in group])} are the same "
+                            "photo under different names: all are left out, because one of the "
+                            "names must be wrong; keep the right one")
+    for i, j in sorted(pairs, key=lambda pair: pair[1]):
+        if i not in out and j not in out:
+            out.add(j)
+            first, second = usable[i].known.key, usable[j].known.key
+            findings.append(f"{usable[j].photo.called} is left out: it is "
+                            f"{'' if first == second else 'nearly '}the same photo as "
+                            f"{usable[i].photo.called}, which is kept")
+    return [one for i, one in enumerate(usable) if i not in out]
+
+
+def _groups(pairs: list[tuple[int, int]], count: int) -> list[list[int]]:
+    """What hangs together by pairs, each group in order; groups of one are left out."""
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
+    _, group_of = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for i in sorted({i for pair in pairs for i in pair}):
+        groups.setdefault(int(group_of[i]), []).append(i)
+    return list(groups.values())
+
+
+def _listed(names: list[str]) -> str:
+    """At most three of them in words."""
+    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+    *rest, last = names[:3] + more
+    return f"{', '.join(rest)} and {last}"
+
+
+def _without_few(usable: list[Usable], given: Counter, findings: list[str]) -> list[Usable]:
+    """Only the people with enough photos, of whom some were given."""
+    counts = Counter(one.photo.person for one in usable)
+    few = [person for person in sorted(given, key=natural) if counts[person] < MIN_PHOTOS]
+    findings += [f"{person} is left out: {counts[person]} of {given[person]} photos can be used, "
+                 f"and {MIN_PHOTOS} are needed; add photos" for person in few]
+    return [one for one in usable if one.photo.person not in few]
+
+
+def _first(findings: tuple[str, ...]) -> str:
+    if not findings:
+        return ""
+    more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f" ({findings[0]}{more})"

@@ -1,0 +1,65 @@
+"""Faces: see whom the model knows, make it forget a person, and see them become a stranger."""
+
+import streamlit as st
+
+from ui.frame import page
+
+
+def body() -> None:
+    """The page, from top to bottom."""
+    from ui.face_input import FACES, GivenPhoto, about_threshold
+    from ui.gallery import gallery
+    from ui.people import Bringing, choose_people
+    from ui.session import session
+    from ui.workbench import forget, get_ready, show_outcome
+
+    held = session(FACES, GivenPhoto)
+    if held.given.bringing is None:
+        held.given.bringing = Bringing()
+    st.markdown("See whom the model knows. Then make it forget a person, and compare it with a "
+                "model that was **retrained without them**: to that one they are a stranger.")
+    if not get_ready(held, choose_people(held.given.bringing)):
+        return
+    for finding in held.dataset.findings:
+        st.caption(f":material/info: {finding}.")
+    st.header("1 Who is in it", divider="gray")
+    gallery(held)
+    _credit(held)
+    st.header("2 Show it a face", divider="gray")
+    _try(held)
+    about_threshold(held)
+    st.header("3 Make it forget", divider="gray")
+    forget(held)
+    if held.busy or held.result or held.notice:
+        st.header("4 See what is left", divider="gray")
+        show_outcome(held)
+
+
+def _credit(held) -> None:
+    from forget.data import DATASETS
+    from forget.faces.embedders import EMBEDDERS
+
+    embedder = EMBEDDERS[held.dataset.embedder]
+    credit = getattr(DATASETS.get(held.dataset.name), "credit", "")
+    st.caption((f"Photos: {credit}. " if credit else "")
+               + f"A public network turns each face into {embedder.size} numbers: "
+               f"{embedder.title}, which learnt from {embedder.learnt_from}. It is not changed "
+               "here; what learns and forgets is the head on those numbers.")
+
+
+@st.fragment
+def _try(held) -> None:
+    """Input on the left, what each model says on the right; another photo redraws this only."""
+    from ui.face_input import answers, photo_input
+    from ui.frame import plain_errors
+    from ui.workbench import models_of
+
+    with plain_errors():
+        left, right = st.columns([3, 7], gap="large")
+        with left:
+            photo_input(held)
+        with right:
+            answers(held, models_of(held))
+
+
+page("Faces", body)

@@ -1,0 +1,193 @@
+"""Ways to show the model a face: from the gallery, uploaded, or taken with the camera."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import streamlit as st
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from forget.data.images import MAX_BYTES, PHOTO_FORMATS, read_photo
+from forget.data.photos import RECIPES
+from forget.errors import BadImage
+from forget.faces import Face
+from forget.faces.detect import Found, find_faces
+from forget.faces.embed import choose, embed_face
+from forget.learners.convex import Convex
+from forget.learners.network import Network
+from forget.learners.sisa import Sisa
+from forget.metrics.accuracy import Predictions, predict
+from forget.metrics.unknown import evidence
+from ui import charts, shared
+from ui.charts import percent
+from ui.face_views import side_by_side
+from ui.frame import sentence
+from ui.originals import Original
+from ui.portrait import portrait
+from ui.session import Session
+from ui.subject import Subject
+
+UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
+"""What a person may try to give: those that cannot be read get a sentence that says so."""
+
+GALLERY, UPLOAD, CAMERA = "From the gallery", "Upload", "Camera"
+TOP = 5
+SHOWN = 420
+"""Longest side, in pixels, of the photo with its boxes."""
+
+
+FACES = Subject(
+    key="faces", one="person", sample="photo", samples="photos",
+    known="the unseen test photos", first=6, picture=portrait,
+    models=(
+        Original("Linear head", Network(**RECIPES["network"])),
+        Original("Sharded heads (SISA)", Sisa(**RECIPES["sisa"])),
+        Original("Certified head", Convex(**RECIPES["convex"])),
+    ),
+    brings_files=False, views=(("Side by side", side_by_side),),
+)
+
+
+@dataclasses.dataclass
+class GivenPhoto:
+    """``found``: the photo on show with its faces, under its ``key``.  ``bringing``: the people
+    that a person is adding, see :mod:`ui.people`."""
+
+    key: str = ""
+    found: Found | None = None
+    bringing: Any = None
+
+
+def photo_input(held: Session) -> None:
+    """Draw the widgets and put the photo that they give in the session."""
+    given: GivenPhoto = held.given
+    way = st.segmented_control("How", (GALLERY, UPLOAD, CAMERA), default=GALLERY, key="faces.way",
+                               required=True, label_visibility="collapsed",
+                               persist_state="session", wrap=True)
+    data = {GALLERY: _from_gallery, UPLOAD: _upload, CAMERA: _camera}[way](held)
+    if data is None:
+        given.key, given.found = "", None
+        return
+    key = hashlib.sha256(data).hexdigest()
+    if key == given.key:
+        return
+    given.key, given.found = key, None
+    try:
+        with st.spinner("Looking for faces"):
+            (given.found,) = find_faces([read_photo(data)])
+    except BadImage as error:
+        st.error(sentence(error), icon=":material/broken_image:")
+
+
+def _from_gallery(held: Session) -> bytes | None:
+    """One of the chosen person's photos that the model has not seen."""
+    person = st.session_state.get("faces.person") or held.dataset.classes[0]
+    if person not in held.dataset.classes:
+        person = held.dataset.classes[0]
+    test = held.dataset.test
+    rows = (test.y.cpu() == held.dataset.classes.index(person)).nonzero().flatten().tolist()
+    st.caption(f"A photo of {person} that the model has not learnt from. Choose another person "
+               "in the gallery above.")
+    number = 1 if len(rows) == 1 else st.number_input(
+        f"Which of {len(rows)}", 1, len(rows), 1, key="faces.gallery.number",
+        persist_state="session")
+    return held.data.photo(test.keys[rows[min(number, len(rows)) - 1]])
+
+
+def _upload(held: Session) -> bytes | None:
+    file = st.file_uploader("A photo with a face", type=UPLOADS,
+                            max_upload_size=MAX_BYTES >> 20, key="faces.file",
+                            help="It stays in this tab's memory and is written nowhere.")
+    return file and file.getvalue()
+
+
+def _camera(held: Session) -> bytes | None:
+    file = st.camera_input("Take a photo", key="faces.camera",
+                           help="It stays in this tab's memory and is written nowhere.")
+    return file and file.getvalue()
+
+
+def choose_face(faces: tuple[Face, ...], key: str) -> int | None:
+    """The index of the face that is meant; a person picks where there are several."""
+    if not faces:
+        st.warning("No face was found here. Give a photo in which the face is turned to the camera "
+                   "and not too small.", icon=":material/face_retouching_off:")
+        return None
+    if len(faces) == 1:
+        return 0
+    number = st.pills(f"{len(faces)} faces: which one?", range(1, len(faces) + 1), key=key,
+                      default=1 + (choose(faces) or 0), required=True)
+    return number - 1
+
+
+def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -> Image.Image:
+    """The photo with a box and five points a face; boxes have numbers, the chosen one a colour."""
+    scale = SHOWN / max(photo.size)
+    shown = photo.resize([max(1, round(side * scale)) for side in photo.size])
+    pen = ImageDraw.Draw(shown)
+    for index, face in enumerate(faces):
+        colour = charts.COLOURS[charts.UNLEARNED] if index == chosen else "#ffffff"
+        left, top, right, bottom = (value * scale for value in face.box)
+        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=colour,
+                      width=3)
+        if len(faces) > 1:
+            pen.text((left + 5, top + 3), str(index + 1), fill=colour, font_size=20)
+        for x, y in face.points:
+            pen.ellipse((x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3), fill=colour)
+    return shown
+
+
+def answers(held: Session, models: dict[str, Any]) -> None:
+    """The photo with its faces, the aligned one, and what each model makes of it."""
+    found: Found | None = held.given.found
+    if found is None:
+        st.info("Choose a person in the gallery, upload a photo or take one. What the model says "
+                "appears here.", icon=":material/face:")
+        return
+    seen, *places = st.columns([2, *(2 for _ in models)])
+    with seen:
+        index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
+        st.image(annotated(found.photo, found.faces, index), width=240,
+                 alt=f"The photo with {len(found.faces)} faces marked")
+        if index is None:
+            return
+        picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
+        st.image(portrait(picture, 96), alt="The aligned face that the model sees")
+        sure = percent(found.faces[index].probability)
+        st.caption("What the model sees: the face, turned and scaled so that eyes, nose and mouth "
+                   f"lie in fixed places. The detector is {sure} sure that it is one.")
+    for place, (name, model) in zip(places, models.items(), strict=True):
+        with place:
+            _says(held, name, model, row)
+
+
+def _says(held: Session, name: str, model, row: Tensor) -> None:
+    log_p = predict(model, row[None].to(held.dataset.train.x.device))
+    said = Predictions(log_p, log_p.argmax(1))
+    p, order = log_p[0].exp().sort(descending=True)
+    people = [held.dataset.classes[index] for index in order[:TOP].tolist()]
+    st.markdown(f"**{name}**: {verdict_on(held, people[0], evidence(said).item())}")
+    charts.probabilities(people, p[:TOP].tolist(), name)
+
+
+def verdict_on(held: Session, best: str, probability: float) -> str:
+    """Whom a model says it sees, or that it knows nobody like this, in words."""
+    if held.threshold is not None and probability < held.threshold.value:
+        return f"**not someone I know** (nearest: {best}, {percent(probability)})"
+    return f"**{best}** ({percent(probability)})"
+
+
+def about_threshold(held: Session) -> None:
+    """Where the threshold comes from and how often it errs."""
+    known = held.threshold
+    if known is None:
+        st.caption("With fewer than four people nobody can be left out to learn what a stranger "
+                   "looks like: the model always names somebody.")
+        return
+    st.caption(
+        f"“Not someone I know” means that the most likely person gets less than "
+        f"{percent(known.value)}. This line was drawn on people left out of training in turn. On "
+        f"photos that did not draw it, strangers are taken for somebody in "
+        f"{percent(known.false_accept)} of {known.strangers:,} cases, and known people are not "
+        f"recognised in {percent(known.false_reject)} of {known.known:,}.")

@@ -1,0 +1,71 @@
+"""The people of a dataset, each with a face to click on, and the photos of one of them."""
+
+import streamlit as st
+
+from forget.data import Samples
+from ui.portrait import portrait
+from ui.session import Session
+
+TILES = 60
+"""People on one page of the gallery."""
+
+TILE = 76
+PARTS = {"train": "Learnt from", "held_out": "Held out for stop rules", "test": "Unseen"}
+
+
+def gallery(held: Session) -> str:
+    """Draw the people and return the one that is chosen."""
+    names = held.dataset.classes
+    wanted = st.text_input("Search", key="faces.search", placeholder="A name, or a part of it",
+                           persist_state="session")
+    found = [name for name in names if wanted.casefold().strip() in name.casefold()]
+    chosen = st.session_state.get("faces.person")
+    if chosen not in names:
+        chosen = st.session_state["faces.person"] = names[0]
+    if not found:
+        st.info(f"Nobody here is called “{wanted}”.", icon=":material/search_off:")
+    pages = (len(found) + TILES - 1) // TILES
+    number = 1 if pages <= 1 else st.number_input(f"Page of {pages}", 1, pages, 1,
+                                                  key="faces.gallery.page")
+    with st.container(horizontal=True, gap="small", height=300 if len(found) > 20 else "content"):
+        for name in found[(number - 1) * TILES : number * TILES]:
+            _person(held, name, name == chosen)
+    _photos(held, chosen)
+    return chosen
+
+
+def choose(name: str) -> None:
+    """Show this person, and put them into the request."""
+    st.session_state["faces.person"] = name
+    for key in [key for key in st.session_state if str(key).startswith("faces.class.")]:
+        st.session_state[key] = name
+
+
+def _person(held: Session, name: str, chosen: bool) -> None:
+    row = int((held.dataset.train.y == held.dataset.classes.index(name)).nonzero()[0])
+    with st.container(width=TILE + 8, gap=None):
+        st.image(portrait(held.dataset.train.shown(row), TILE), alt=f"A photo of {name}")
+        st.button(name, key=f"faces.tile.{name}", type="primary" if chosen else "tertiary",
+                  on_click=choose, args=(name,), width="stretch")
+
+
+def _photos(held: Session, name: str) -> None:
+    """All photos of one person, by what they are for."""
+    st.markdown(f"**{_plain(name)}**")
+    index = held.dataset.classes.index(name)
+    gone = index in held.start.forgotten.classes
+    for place, (part, title) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
+        samples: Samples = getattr(held.dataset, part)
+        rows = (samples.y == index).nonzero().flatten().tolist()
+        with place:
+            st.caption(f"{title}: {len(rows)}"
+                       + (" (forgotten)" if gone and part == "train" else ""))
+            with st.container(horizontal=True, gap="small"):
+                for row in rows:
+                    st.image(portrait(samples.shown(row), TILE), width=TILE,
+                             alt=f"{title}: a photo of {name}")
+
+
+def _plain(name: str) -> str:
+    """A name as text, whatever signs it has that Markdown would read."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|~:$<>" else sign for sign in name)

@@ -1,0 +1,243 @@
+"""The people that a person brings: looked at, reported on, enrolled, kept or deleted."""
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from forget.data import Dataset, find_dataset
+from forget.data.files import write_atomically
+from forget.data.images import MAX_BYTES
+from forget.device import pick_device
+from forget.errors import BadInput
+from forget.faces.archive import photos_from_folder, photos_from_zip
+from forget.faces.embed import embed
+from forget.faces.embedders import find_embedder
+from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
+from forget.paths import downloads
+from ui import shared
+from ui.face_input import UPLOADS
+from ui.frame import sentence
+from ui.job_progress import watch_job
+from ui.jobs import Job
+from ui.originals import Named
+
+FOLDER = "people"
+"""Where kept photos lie, in a sub-folder a person."""
+
+ADDED_TO = "faces"
+"""The dataset that brought people may join."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lent:
+    """People that a person brought, for one session: nothing made from them is written.
+
+    ``photos``: theirs.  ``joined``: whether they join the people of the gallery.  ``private``: what
+    is computed from them is kept there.
+    """
+
+    photos: tuple[Photo, ...]
+    joined: bool
+    private: dict[str, Any] = dataclasses.field(compare=False, default_factory=dict)
+
+    def ready(self) -> bool:
+        """A job of its own makes it: it is in nobody's cache."""
+        return False
+
+    def fetch(self, watch: Job) -> Dataset:
+        """The dataset of these people."""
+        photos, embedder = list(self.photos), find_embedder()
+        if self.joined:
+            others, _ = find_dataset(ADDED_TO).read(watch.bytes)
+            embed([photo.data for photo in others], embedder, keep=True, progress=watch.bytes,
+                  known=self.private.setdefault(EMBEDDED, {}))
+            photos = [*others, *photos]
+        return to_dataset("people", photos, embedder, private=self.private,
+                          progress=watch.bytes).to(pick_device())
+
+    def photo(self, key: str) -> bytes:
+        """The file behind a sample."""
+        own = {photo.key: photo.data for photo in self.photos}
+        return own[key] if key in own else shared.photos(ADDED_TO)[key]
+
+    def erase(self, keys: Iterable[str]) -> None:
+        """Forget what was computed from photos, in memory and, for kept ones, on disk."""
+        gone, known = set(keys), self.private.get(EMBEDDED, {})
+        for place in [place for place in known if place[1].partition("/")[0] in gone]:
+            del known[place]
+        find_dataset(ADDED_TO).erase(gone)
+
+
+@dataclasses.dataclass
+class Bringing:
+    """What a session is adding: ``photos`` enrolled so far; ``waiting``: those looked at, with
+    ``findings`` on them; ``job``: the looking; ``lent``: the data source of the enrolled."""
+
+    photos: list[Photo] = dataclasses.field(default_factory=list)
+    waiting: list[Photo] = dataclasses.field(default_factory=list)
+    findings: list[str] = dataclasses.field(default_factory=list)
+    job: Job | None = None
+    result: None = None
+    round: int = 0
+    private: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def look_at(self, photos: list[Photo], notes: list[str]) -> None:
+        """Start looking for faces, copies and people with too few photos."""
+        def work(job: Job) -> tuple[list[Photo], list[str]]:
+            usable, findings = checked([*self.photos, *photos], find_embedder(),
+                                       private=self.private, progress=job.bytes)
+            return [one.photo for one in usable], [*notes, *findings]
+
+        self.job = shared.job_queue().submit(Job("Looking at the photos", work))
+
+    def collect(self) -> str:
+        """Take what the looking found; returns why it failed, if it did."""
+        job, self.job = self.job, None
+        if job.result is None:
+            return job.message
+        self.waiting, self.findings = job.result
+        self.round += 1  # the widgets that gave the photos start anew
+        return ""
+
+
+def folder():
+    """Where kept photos lie."""
+    return downloads() / FOLDER
+
+
+def kept_photos() -> list[Photo]:
+    """The photos that somebody asked to keep on this machine."""
+    if not folder().is_dir():
+        return []
+    photos, _ = photos_from_folder(folder())
+    return [dataclasses.replace(photo, person=unquote(photo.person)) for photo in photos]
+
+
+def keep(photos: Iterable[Photo]) -> None:
+    """Write photos into the folder, named by their content."""
+    for photo in photos:
+        person = quote(photo.person, safe=" ").replace(".", "%2E")
+        write_atomically(folder() / person / f"{photo.key}.photo", photo.data, mode=0o600)
+
+
+def choose_people(bringing: Bringing) -> Named | Lent:
+    """Bring people, and choose whom the model is about."""
+    with st.popover("People", icon=":material/group_add:"):
+        _bring(bringing)
+    brought = tuple(bringing.photos)
+    names = sorted({photo.person for photo in brought})
+    choices = {find_dataset(ADDED_TO).title: Named(ADDED_TO)}
+    if find_dataset("lfw").here():
+        choices[find_dataset("lfw").title] = Named("lfw")
+    if names:
+        choices |= {
+            f"AT&T and {len(names)} brought": Lent(brought, True, bringing.private),
+            f"Only the {len(names)} brought": Lent(brought, False, bringing.private),
+        }
+    if len(choices) == 1:
+        return next(iter(choices.values()))
+    label = st.segmented_control("Who", list(choices), default=list(choices)[-2 if names else 0],
+                                 required=True, key=f"faces.who.{len(brought)}", wrap=True,
+                                 persist_state="session")
+    return choices[label]
+
+
+def _bring(bringing: Bringing) -> None:
+    st.markdown("Add people to the gallery. Their photos stay in this tab's memory and are gone "
+                "when it is closed, unless you ask to keep them.")
+    if bringing.job is not None and not bringing.job.over:
+        watch_job(bringing)
+        return
+    if bringing.job is not None and (failed := bringing.collect()):
+        st.error(failed, icon=":material/error:")
+    if bringing.waiting or bringing.findings:
+        _report(bringing)
+        return
+    _one_person(bringing)
+    _many_people(bringing)
+    _brought(bringing)
+
+
+def _one_person(bringing: Bringing) -> None:
+    with st.form(f"faces.bring.{bringing.round}"):
+        name = st.text_input("Name", max_chars=80, placeholder="Who is it?")
+        files = st.file_uploader("Photos of this person, two at least and better five",
+                                 type=UPLOADS, accept_multiple_files=True,
+                                 max_upload_size=MAX_BYTES >> 20)
+        if st.form_submit_button("Look at them", icon=":material/search:"):
+            try:
+                person = person_name(name)
+                if not files:
+                    raise BadInput("no photos were given: choose some first")
+            except BadInput as error:
+                st.error(sentence(error), icon=":material/error:")
+                return
+            bringing.look_at([Photo(person, file.name, file.getvalue()) for file in files], [])
+            st.rerun()
+
+
+def _many_people(bringing: Bringing) -> None:
+    file = st.file_uploader("Or a zip with a folder of photos a person", type=["zip"],
+                            key=f"faces.zip.{bringing.round}")
+    if file is not None and st.button("Look at the zip", icon=":material/folder_zip:",
+                                      key="faces.zip.look"):
+        try:
+            photos, notes = photos_from_zip(file.getvalue())
+        except BadInput as error:
+            st.error(sentence(error), icon=":material/folder_off:")
+            return
+        bringing.look_at(photos, notes)
+        st.rerun()
+
+
+def _report(bringing: Bringing) -> None:
+    """What was found, before anything is learnt; enrol it or leave it."""
+    before = {photo.key for photo in bringing.photos}
+    new = [photo for photo in bringing.waiting if photo.key not in before]
+    people = {photo.person for photo in new}
+    for finding in bringing.findings:
+        st.warning(sentence(finding), icon=":material/info:")
+    if new:
+        st.success(f"{len(new)} photos of {len(people)} "
+                   f"{'person' if len(people) == 1 else 'people'} can be learnt from.",
+                   icon=":material/check:")
+    enrol = st.button("Enrol", type="primary", disabled=not new, key="faces.enrol",
+                      icon=":material/person_add:")
+    leave = st.button("Leave it", key="faces.leave")
+    if enrol:
+        bringing.photos = bringing.waiting
+    if enrol or leave:
+        bringing.waiting, bringing.findings = [], []
+        st.rerun()
+
+
+def _brought(bringing: Bringing) -> None:
+    """Those who are enrolled, those who are kept, and ways out for both."""
+    kept = kept_photos()
+    if kept:
+        people = {photo.person for photo in kept}
+        st.caption(f"Kept on this machine: {len(kept)} photos of {len(people)} people, in "
+                   f"{folder()}.")
+        with st.container(horizontal=True):
+            if st.button("Bring them in", key="faces.kept.load", icon=":material/upload:"):
+                bringing.look_at(kept, [])
+                st.rerun()
+            if st.button("Delete them", key="faces.kept.delete", icon=":material/delete:"):
+                shutil.rmtree(folder())
+                st.rerun()
+    for person in sorted({photo.person for photo in bringing.photos}):
+        count = sum(photo.person == person for photo in bringing.photos)
+        if st.button(f"Remove {person} ({count} photos)", icon=":material/person_remove:",
+                     key=f"faces.remove.{person}"):
+            bringing.photos = [photo for photo in bringing.photos if photo.person != person]
+            st.rerun()
+    if bringing.photos and st.button("Keep them on this machine", icon=":material/save:",
+                                     key="faces.keep", help="Copies the photos into "
+                                     f"{folder()}, readable by you only. They can be deleted here "
+                                     "at any time."):
+        keep(bringing.photos)
+        st.rerun()
