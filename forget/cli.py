@@ -22,6 +22,7 @@ from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError, NotVerified
 from forget.export import save_outcome, summary, write_json
+from forget.faces.embedders import EMBEDDERS
 from forget.knobs import Knobs
 from forget.learn import resume, start_from
 from forget.learners import LEARNERS, Learner
@@ -29,6 +30,7 @@ from forget.methods import METHODS
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
+from forget.strangers import calibrate
 from forget.verify import verify
 from forget.warm import warm
 from forget.watch import Watch
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("fetch", _fetch, "download what is missing, checked by sha256")
     sub.add_argument("names", nargs="*", metavar="NAME",
                      help="datasets, or 'weights' for the first version's public checkpoints; "
-                     "without a name: every dataset")
+                     "without a name: those that the pages open with")
     sub.add_argument("--folder", metavar="URL", help="checkpoints from a Google Drive folder")
 
     sub = command("train", _train, "train and store the original model of a dataset")
@@ -160,7 +162,8 @@ def _datasets(options: argparse.Namespace) -> None:
         print(f"{entry['name']}  {entry['title']}: {sizes} ({where})\n"
               f"  classes: {', '.join(entry['classes'])}\n"
               f"  sources: {', '.join(entry['sources'])}")
-    print("Or give the path of an .npz file with x_train, y_train, x_test, y_test.")
+    print("Or give the path of an .npz file with x_train, y_train, x_test, y_test, or of a folder "
+          "with one sub-folder of photos a person.")
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -170,7 +173,7 @@ def _fetch(options: argparse.Namespace) -> None:
         names.remove("weights")
         links.append(FIRST_WEIGHTS)
     if not names and not links:
-        names = [name for name, cls in DATASETS.items() if not cls.takes_path]
+        names = [name for name, cls in DATASETS.items() if not cls.takes_path and not cls.optional]
     sources = [find_dataset(name) for name in names]
     with Bars() as bars:
         for name, source in zip(names, sources, strict=True):
@@ -192,10 +195,20 @@ def _train(options: argparse.Namespace) -> None:
     with Bars() as bars:
         dataset = loaded(source, bars).to(pick_device())
         start = start_from(learner, dataset, options.seed, bars)
+        known = calibrate(learner, dataset, options.seed, bars) if dataset.embedder else None
     record = start.stored.record
     print(f"{dataset.name}, learner {learner.name}, seed {options.seed}: "
           f"{record['test_accuracy']:.2%} of the test set right, "
           f"trained in {record['seconds']:.1f} s on {record['device']}")
+    if dataset.embedder:
+        counts = ", ".join(f"{len(getattr(dataset, part))} {part.replace('_', ' ')}"
+                           for part in ("train", "held_out", "test"))
+        print(f"{len(dataset.classes)} people, photos: {counts}; "
+              f"embedder: {EMBEDDERS[dataset.embedder].title}")
+    if known is not None:
+        print(f"a face is nobody's below {known.value:.1%}: strangers are taken for somebody in "
+              f"{known.false_accept:.1%} of {known.strangers} cases, known people are not "
+              f"recognised in {known.false_reject:.1%} of {known.known}")
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ def body() -> None:
     _try(held)
     st.header("2 Make it forget", divider="gray")
     forget(held)
-    if held.busy or held.result or held.notice:
+    if held.job or held.result or held.notice:
         st.header("3 See what is left", divider="gray")
         show_outcome(held)
 

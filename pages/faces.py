@@ -30,7 +30,7 @@ def body() -> None:
     about_threshold(held)
     st.header("3 Make it forget", divider="gray")
     forget(held)
-    if held.busy or held.result or held.notice:
+    if held.job or held.result or held.notice:
         st.header("4 See what is left", divider="gray")
         show_outcome(held)
 
@@ -39,8 +39,8 @@ def _credit(held) -> None:
     from forget.data import DATASETS
     from forget.faces.embedders import EMBEDDERS
 
-    embedder = EMBEDDERS[held.dataset.embedder]
-    credit = getattr(DATASETS.get(held.dataset.name), "credit", "")
+    embedder, name = EMBEDDERS[held.dataset.embedder], held.dataset.name
+    credit = DATASETS[name].credit if name in DATASETS else ""
     st.caption((f"Photos: {credit}. " if credit else "")
                + f"A public network turns each face into {embedder.size} numbers: "
                f"{embedder.title}, which learnt from {embedder.learnt_from}. It is not changed "

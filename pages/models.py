@@ -9,6 +9,7 @@ def body() -> None:
     st.markdown("What this program has on this machine. Everything lies in one folder and can be "
                 "deleted there; what is missing is fetched or trained again when it is needed.")
     _datasets()
+    _embedders()
     _shipped()
     _brought()
 
@@ -25,14 +26,37 @@ def _datasets() -> None:
         about = cls().describe()
         rows.append({
             "Name": about["title"],
-            "To train": f"{about['sizes']['train']:,}",
-            "Held out": f"{about['sizes']['held_out']:,}",
-            "To test": f"{about['sizes']['test']:,}",
+            "To train": _count(about, "train"),
+            "Held out": _count(about, "held_out"),
+            "To test": _count(about, "test"),
             "Here": "yes" if about["present"] else "not yet",
         })
     st.table(rows, hide_index=True, border="horizontal", alt="Datasets and their sizes")
     st.caption("Held out: samples that neither train nor test a model; stop rules look at them. "
                f"Folder: {downloads().name}/. Every file is checked against its declared sha256.")
+
+
+def _count(about: dict, part: str) -> str:
+    """A part's size, where it is known before the files are here."""
+    return f"{about['sizes'][part]:,}" if any(about["sizes"].values()) else "–"
+
+
+def _embedders() -> None:
+    from forget.faces.embedders import CHOICE, EMBEDDERS, find_embedder
+
+    st.header("Networks that read faces", divider="gray")
+    running = find_embedder().name
+    st.table([{
+        "Name": cls.title + (" (running)" if cls.name == running else ""),
+        "Numbers a face": str(cls.size),
+        "Learnt from": cls.learnt_from,
+        "Here": "yes" if cls.present() else "not yet",
+    } for cls in EMBEDDERS.values()], hide_index=True, border="horizontal",
+        alt="Face embedders")
+    names = " or ".join(f"{CHOICE}={name}" for name in EMBEDDERS)
+    st.caption(f"Public, and never changed here. To use another one, start the program with "
+               f"{names} in its environment. What they make of each photo is kept in "
+               "embeddings/ and goes with the person who is forgotten.")
 
 
 def _shipped() -> None:

@@ -436,11 +436,19 @@ def test_an_unknown_method(home, data, capsys, method):
     refused(capsys, ", ".join(METHODS), "run", data, "--forget", "class:1", "--method", method)
 
 
-@pytest.mark.parametrize("dataset", ["nope", "npz", "none.npz", "", ".", "/"])
+@pytest.mark.parametrize("dataset", ["nope", "npz", "none.npz", ""])
 @pytest.mark.parametrize("command", ["run", "train", "fetch"])
 def test_an_unknown_dataset(home, capsys, dataset, command):
     more = ["--forget", "class:1", "--method", "retrain"] if command == "run" else []
     refused(capsys, "mnist", command, dataset, *more)
+
+
+@pytest.mark.parametrize("dataset", [".", "/"])
+@pytest.mark.parametrize("command", ["run", "train", "fetch"])
+def test_a_folder_without_people(home, capsys, dataset, command):
+    more = ["--forget", "class:1", "--method", "retrain"] if command == "run" else []
+    refused(capsys, "photos", command, dataset, *more)
+    assert not (home / "dlib_resnet").exists()
 
 
 def test_a_file_that_is_no_dataset(home, capsys, tmp_path):

@@ -166,7 +166,7 @@ def test_a_folder_without_photos_of_people_is_refused(small, tmp_path, file):
 
 
 def test_a_folder_with_one_person_is_refused(small, tmp_path):
-    with pytest.raises(BadInput, match="only Anna has 2 usable photos"):
+    with pytest.raises(BadInput, match="only Anna has 2 photos"):
         Folder(str(fill(tmp_path / "mine", Anna=5))).load()
 
 

@@ -425,7 +425,7 @@ def test_a_cnns_state_dict_is_recognised(tmp_path):
     [(64, 784), (64,), (32, 64), (32,), (10, 32), (10,)],
     [(64,), (64, 784), (64,), (64, 64), (10,), (10, 64)],
     [(64, 784), (64,), (64, 64), (64,), (10, 64), (10,), (1,)],
-    [(10, 784), (10,)], [(3,)], [()], [(16, 1, 5, 5), (16,)],
+    [(10, 784), (11,)], [(3,)], [()], [(16, 1, 5, 5), (16,)],
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_shapes_of_no_known_architecture_are_refused(tmp_path, shapes, suffix):

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.cli",
          "forget.export", "forget.adopt", "forget.drive", "forget.warm", "forget.verify",
-         "forget.represent")  # fmt: skip
+         "forget.represent", "forget.strangers")  # fmt: skip
 """What calls everything else and is called by nothing below."""
 
 FORBIDDEN = {
@@ -19,6 +19,8 @@ FORBIDDEN = {
         "forget.learners", "forget.methods", "forget.metrics", "forget.models", "forget.store",
         *ABOVE,
     ),
+    "forget.faces": ("forget.learners", "forget.methods", "forget.metrics", "forget.models",
+                     "forget.store", "forget.features", "forget.certificate", *ABOVE),
     "forget.models": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
                       "forget.store", *ABOVE),
     "forget.learners": ("forget.methods", "forget.metrics", "forget.store", *ABOVE),
@@ -31,6 +33,8 @@ FORBIDDEN = {
     "forget.certificate": ("forget.methods", "forget.metrics", *ABOVE),
     "forget.methods": (
         "forget.data.files", "forget.data.images", "forget.data.mnist", "forget.data.npz",
+        "forget.data.photos", "forget.data.faces", "forget.data.folder", "forget.data.lfw",
+        "forget.faces", "forget.strangers",
         "forget.metrics", "forget.store", "forget.measure", "forget.request", *ABOVE,
     ),
     "forget.metrics": ("forget.learners", "forget.methods", "forget.store", *ABOVE),

@@ -19,6 +19,9 @@ FORGET, RETAIN = "To forget", "To keep"
 DASHES = {FORGET: "solid", RETAIN: "dash"}
 SPLIT_COLOURS = {FORGET: "#CC79A7", RETAIN: "#56B4E9"}
 
+LEGIBLE = 15
+"""Classes up to which a matrix has room for its numbers, and bars for those that stay empty."""
+
 PERCENT = {"tickformat": ".0%", "range": [-0.02, 1.04]}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 
@@ -192,7 +195,8 @@ def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) 
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
     text = [[str(n) if n else "" for n in row] for row in counts]
     figure = go.Figure(go.Heatmap(
-        z=shares, x=list(classes), y=list(classes), text=text, texttemplate="%{text}",
+        z=shares, x=list(classes), y=list(classes), text=text,
+        texttemplate="%{text}" if len(classes) <= LEGIBLE else None,
         colorscale="Blues", zmin=0, zmax=1, showscale=False,
         hovertemplate="a %{y} taken for %{x}: %{text} (%{z:.1%})<extra></extra>"))
     figure.update_layout(title=model)
@@ -202,35 +206,20 @@ def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) 
          key=f"matrix {model}")
 
 
-def destinations(result: Result, rows: dict[str, Sequence[int]]) -> None:
-    """Where the predictions on the forgotten samples go, for every model there is."""
+def destinations(places: Sequence[str], counts: dict[str, Sequence[int]], of: str) -> None:
+    """Where each model's predictions on some samples go; of many places only those they go to."""
+    used = [index for index in range(len(places))
+            if len(places) <= LEGIBLE or any(row[index] for row in counts.values())]
     figure = go.Figure()
-    for name, counts in rows.items():
-        total = max(sum(counts), 1)
-        figure.add_bar(x=list(result.classes), y=[n / total for n in counts], name=name,
-                       marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
-                       customdata=list(counts),
+    for name, row in counts.items():
+        total = max(sum(row), 1)
+        figure.add_bar(x=[places[index] for index in used], y=[row[i] / total for i in used],
+                       name=name, marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
+                       customdata=[row[index] for index in used],
                        hovertemplate="taken for %{x}: %{customdata} (%{y:.1%})<extra></extra>")
     figure.update_layout(barmode="group", legend=LEGEND)
     figure.update_xaxes(title="Taken for", type="category")
-    figure.update_yaxes(title="Share of the forget set", **PERCENT)
-    show(figure, "Where the forgotten samples' predictions go: " + "; ".join(
-        f"{name} mostly {result.classes[max(range(len(counts)), key=lambda i: counts[i])]}"
-        for name, counts in rows.items()), height=340)
-
-
-def shares(title: str, by_model: dict[str, dict[str, float]]) -> None:
-    """Bars of where each model's share of something goes; the places in falling order."""
-    places = sorted({place for shares in by_model.values() for place in shares},
-                    key=lambda place: -max(shares.get(place, 0.0) for shares in by_model.values()))
-    figure = go.Figure()
-    for name, found in by_model.items():
-        figure.add_bar(x=places, y=[found.get(place, 0.0) for place in places], name=name,
-                       marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
-                       hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>")
-    figure.update_layout(barmode="group", legend=LEGEND)
-    figure.update_xaxes(title=title, type="category")
-    figure.update_yaxes(title="Share of the photos", **PERCENT)
-    show(figure, f"{title}: " + "; ".join(
-        f"{name} " + ", ".join(f"{place} {percent(share)}" for place, share in found.items())
-        for name, found in by_model.items()), height=300)
+    figure.update_yaxes(title=f"Share of {of}", **PERCENT)
+    show(figure, f"Where predictions on {of} go: " + "; ".join(
+        f"{name} mostly {places[max(range(len(row)), key=lambda i: row[i])]}"
+        for name, row in counts.items()), height=340)

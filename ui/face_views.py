@@ -34,8 +34,10 @@ def side_by_side(held: Session) -> None:
     _table(held, held.dataset.test, rows[:SHOWN],
            {name: test.take(rows[:SHOWN]) for name, test in tests.items()})
     _unknown(held)
-    charts.shares("Taken for", _destinations(held, {name: test.take(rows)
-                                                    for name, test in tests.items()}))
+    charts.destinations(
+        (*result.classes, NOBODY),
+        {name: _destinations(held, test.take(rows)) for name, test in tests.items()},
+        "these photos")
     _look_alikes(held, index, tests)
 
 
@@ -90,18 +92,12 @@ def _unknown(held: Session) -> None:
                   "the forgotten person should be like.")
 
 
-def _destinations(held: Session, said: dict[str, Predictions]) -> dict[str, dict[str, float]]:
-    """For each model, whom it sees in the photos and in what share of them."""
+def _destinations(held: Session, said: Predictions) -> list[int]:
+    """In how many photos a model sees each person, and last, nobody whom it knows."""
+    people = len(held.dataset.classes)
     least = held.threshold.value if held.threshold else 0.0
-    shares = {}
-    for name, predictions in said.items():
-        sure = evidence(predictions) >= least
-        counts: dict[str, float] = {}
-        for index, known in zip(predictions.guess.tolist(), sure.tolist(), strict=True):
-            place = held.dataset.classes[index] if known else NOBODY
-            counts[place] = counts.get(place, 0.0) + 1 / len(predictions.y)
-        shares[name] = counts
-    return shares
+    seen = said.guess.where(evidence(said) >= least, people)
+    return seen.bincount(minlength=people + 1).tolist()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,9 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     if len(names) <= FEW_CLASSES:
         return st.pills(label, names, default=first, required=True, key=key,
                         persist_state="session")
-    return st.selectbox(label, names, list(names).index(first), key=key, persist_state="session")
+    if st.session_state.get(key) not in names:
+        st.session_state[key] = first
+    return st.selectbox(label, names, key=key, persist_state="session")
 
 
 def _class(held: Session) -> str | None:

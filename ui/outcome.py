@@ -146,8 +146,8 @@ def _where(held: Session) -> None:
     if result.measured_references:
         measured[RETRAINED] = result.measured_references[0]
     n = len(result.classes)
-    charts.destinations(result, {name: m.forget.guess.bincount(minlength=n).tolist()
-                                 for name, m in measured.items()})
+    charts.destinations(result.classes, {name: m.forget.guess.bincount(minlength=n).tolist()
+                                         for name, m in measured.items()}, "the forget set")
     st.caption(f"Above: the {subject.samples} to forget, by what each model takes them for. Below: "
                f"all unseen {subject.samples}; each row is a true {subject.one}, each column what "
                "the model says.")

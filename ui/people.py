@@ -1,25 +1,28 @@
 """The people that a person brings: looked at, reported on, enrolled, kept or deleted."""
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import streamlit as st
 
 from forget.data import Dataset, find_dataset
 from forget.data.files import write_atomically
-from forget.data.images import MAX_BYTES
+from forget.data.images import MAX_BYTES, read_photo
 from forget.device import pick_device
 from forget.errors import BadInput
-from forget.faces.archive import photos_from_folder, photos_from_zip
-from forget.faces.embed import embed
+from forget.faces.archive import SUFFIXES, photos_from_folder, photos_from_zip
+from forget.faces.detect import find_faces
+from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
 from forget.paths import downloads
 from ui import shared
-from ui.face_input import UPLOADS
+from ui.face_input import UPLOADS, annotated
 from ui.frame import sentence
 from ui.job_progress import watch_job
 from ui.jobs import Job
@@ -27,6 +30,9 @@ from ui.originals import Named
 
 FOLDER = "people"
 """Where kept photos lie, in a sub-folder a person."""
+
+UNSAFE = re.compile(r'[/\\:*?"<>|%]|^[.~]|[. ]$')
+"""Signs of a name that a folder's name cannot have, or not there."""
 
 ADDED_TO = "faces"
 """The dataset that brought people may join."""
@@ -74,12 +80,18 @@ class Lent:
 
 @dataclasses.dataclass
 class Bringing:
-    """What a session is adding: ``photos`` enrolled so far; ``waiting``: those looked at, with
-    ``findings`` on them; ``job``: the looking; ``lent``: the data source of the enrolled."""
+    """What a session is adding: ``photos`` enrolled so far; ``given``: those being looked at, and
+    ``waiting``: those of both that can be enrolled, with ``findings`` and ``notes`` on the others.
+
+    ``job``: the looking.  ``result``: never any, as :func:`watch_job` wants to know.  ``round``:
+    counts the lookings, so that widgets start anew.  ``private``: what is computed is kept there.
+    """
 
     photos: list[Photo] = dataclasses.field(default_factory=list)
+    given: list[Photo] = dataclasses.field(default_factory=list)
     waiting: list[Photo] = dataclasses.field(default_factory=list)
     findings: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     job: Job | None = None
     result: None = None
     round: int = 0
@@ -87,6 +99,8 @@ class Bringing:
 
     def look_at(self, photos: list[Photo], notes: list[str]) -> None:
         """Start looking for faces, copies and people with too few photos."""
+        self.given, self.notes = photos, notes
+
         def work(job: Job) -> tuple[list[Photo], list[str]]:
             usable, findings = checked([*self.photos, *photos], find_embedder(),
                                        private=self.private, progress=job.bytes)
@@ -100,11 +114,18 @@ class Bringing:
         if job.result is None:
             return job.message
         self.waiting, self.findings = job.result
-        self.round += 1  # the widgets that gave the photos start anew
+        self.round += 1
         return ""
 
+    def undecided(self) -> list[Photo]:
+        """Photos with several faces, none of them clearly the largest and none picked."""
+        known, place = self.private.get(EMBEDDED, {}), folder_of(find_embedder())
+        looked = [(photo, known.get((place, photo.key))) for photo in self.given]
+        return [photo for photo, one in looked
+                if one is not None and one.faces and one.chosen is None and photo.face is None]
 
-def folder():
+
+def folder() -> Path:
     """Where kept photos lie."""
     return downloads() / FOLDER
 
@@ -120,8 +141,10 @@ def kept_photos() -> list[Photo]:
 def keep(photos: Iterable[Photo]) -> None:
     """Write photos into the folder, named by their content."""
     for photo in photos:
-        person = quote(photo.person, safe=" ").replace(".", "%2E")
-        write_atomically(folder() / person / f"{photo.key}.photo", photo.data, mode=0o600)
+        person = UNSAFE.sub(lambda sign: f"%{ord(sign.group()):02X}", photo.person)
+        ending = Path(photo.name).suffix.lower()
+        name = photo.key + (ending if ending in SUFFIXES else ".jpg")
+        write_atomically(folder() / person / name, photo.data, mode=0o600)
 
 
 def choose_people(bringing: Bringing) -> Named | Lent:
@@ -201,6 +224,13 @@ def _report(bringing: Bringing) -> None:
     people = {photo.person for photo in new}
     for finding in bringing.findings:
         st.warning(sentence(finding), icon=":material/info:")
+    _pick_faces(bringing)
+    for person in sorted(people & {photo.person for photo in bringing.photos}):
+        st.info(f"{person} is enrolled already; these photos are added.", icon=":material/info:")
+    for person in sorted(people & set(find_dataset(ADDED_TO).classes)):
+        st.info(f"There is a {person} in the gallery too. Together with the gallery both count as "
+                "one person: leave it and choose another name if they are two.",
+                icon=":material/info:")
     if new:
         st.success(f"{len(new)} photos of {len(people)} "
                    f"{'person' if len(people) == 1 else 'people'} can be learnt from.",
@@ -211,7 +241,26 @@ def _report(bringing: Bringing) -> None:
     if enrol:
         bringing.photos = bringing.waiting
     if enrol or leave:
-        bringing.waiting, bringing.findings = [], []
+        bringing.given, bringing.waiting, bringing.findings = [], [], []
+        st.rerun()
+
+
+def _pick_faces(bringing: Bringing) -> None:
+    """Let a person say which face is meant, and look again."""
+    picked = {}
+    for photo in bringing.undecided():
+        (found,) = find_faces([read_photo(photo.data)])
+        key = f"faces.pick.{photo.key[:16]}"
+        number = st.pills(f"Which of the faces in {photo.called} is it?",
+                          range(1, len(found.faces) + 1), key=key)
+        chosen = None if number is None else number - 1
+        st.image(annotated(found.photo, found.faces, chosen), width=240,
+                 alt=f"A photo with {len(found.faces)} faces, numbered")
+        if chosen is not None:
+            picked[photo.key] = chosen
+    if picked and st.button("Use these faces", key="faces.pick", icon=":material/face:"):
+        bringing.look_at([dataclasses.replace(photo, face=picked.get(photo.key, photo.face))
+                          for photo in bringing.given], bringing.notes)
         st.rerun()
 
 

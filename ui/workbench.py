@@ -179,7 +179,7 @@ def _switch(held: Session, method) -> None:
 
 def show_outcome(held: Session) -> None:
     """The job while it runs, and the newest result as soon as it has figures."""
-    if held.busy:
+    if held.job is not None:  # a short job may have ended since the page began to be drawn
         watch_job(held)
     if held.notice:
         st.warning(held.notice, icon=":material/info:")

@@ -126,6 +126,8 @@ class DatasetSource(ABC):
     title: str
     order: int = 100
     takes_path: bool = False
+    optional: bool = False
+    """Whether it is fetched only where a person asks for it by name."""
     recipes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     """Learner to those of its hyperparameters that suit these data better than its defaults."""
 

@@ -26,7 +26,7 @@ class Folder(PhotoSource):
     @classmethod
     def accepts(cls, spec: str) -> bool:
         """Any folder; one that happens to be called as a dataset is meant by its path only."""
-        return bool(spec) and Path(spec).is_dir() and spec not in ("", *DATASETS)
+        return spec not in ("", *DATASETS) and Path(spec).is_dir()
 
     @property
     def dataset_name(self) -> str:

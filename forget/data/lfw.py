@@ -105,6 +105,7 @@ class Lfw(PhotoSource):
     """People with at least 20 photos; the names are those of the folders, with spaces."""
 
     name = "lfw"
+    optional = True
     title = "Famous faces (LFW)"
     order = 3
 

@@ -15,7 +15,7 @@ PARTS = ("train", "held_out", "test")
 
 RECIPES = {
     "network": {"arch": "linear", "min_steps": 300},
-    "sisa": {"arch": "linear", "min_steps": 50},
+    "sisa": {"arch": "linear", "min_steps": 50, "lr": 2e-3},
     "convex": {"loss": "ovr"},
 }
 """A linear head for every learner: rows of one person lie together already. One class against the
@@ -26,6 +26,8 @@ class PhotoSource(DatasetSource):
     """Photos of people, read by :meth:`read`; rows come from :func:`find_embedder`'s network."""
 
     recipes = RECIPES
+    credit = ""
+    """Who took the photos, where that is to be said."""
 
     @property
     def dataset_name(self) -> str:

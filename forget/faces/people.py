@@ -101,7 +101,7 @@ def person_name(text: str) -> str:
     >>> person_name("  Zoe\\u0308   Kim ")
     'Zoë Kim'
     """
-    name = " ".join(unicodedata.normalize("NFC", text).split())
+    name = spelling(text)
     if not name:
         raise BadInput("a person needs a name: give one")
     if len(name) > MAX_NAME:
@@ -110,6 +110,11 @@ def person_name(text: str) -> str:
     if any(map(_is_control, name)):
         raise BadInput(f"the name “{printable(name)}” has control characters in it: type it anew")
     return name
+
+
+def spelling(text: str) -> str:
+    """One spelling for all that look the same: composed letters, single spaces, none around it."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
@@ -124,15 +129,15 @@ def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
     ``private``: what was computed is looked up and kept there, and not on disk.  Raises
     :class:`~forget.errors.BadInput` where fewer than two people have two usable photos.
     """
+    given = Counter(spelling(photo.person) for photo in photos)
+    # Said before a network is fetched to look at them.
+    _enough([printable(one) for one, count in given.items() if count >= MIN_PHOTOS], "photos")
     usable, findings = checked(photos, embedder, private=private, progress=progress)
     by_person: dict[str, list[Usable]] = {}
     for one in usable:
         by_person.setdefault(one.photo.person, []).append(one)
     people = sorted(by_person, key=natural)
-    if len(people) < MIN_PEOPLE:
-        who = f"only {people[0]} has" if people else "nobody has"
-        raise BadInput(f"{who} {MIN_PHOTOS} usable photos, and {MIN_PEOPLE} people are needed to "
-                       f"tell them apart: add photos{_first(findings)}")
+    _enough(people, "usable photos", findings)
     parts = {"test": [], "held_out": [], "train": []}
     for person in people:
         own = sorted(by_person[person],
@@ -143,6 +148,14 @@ def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
     samples = {part: _samples(those, people, usable[0].known) for part, those in parts.items()}
     return Dataset(name=name, classes=tuple(people), **samples, embedder=embedder.name,
                    findings=findings, private=private)
+
+
+def _enough(people: list[str], what: str, findings: tuple[str, ...] = ()) -> None:
+    """Raise where fewer people than can be told apart have enough of something."""
+    if len(people) < MIN_PEOPLE:
+        who = f"only {people[0]} has" if people else "nobody has"
+        raise BadInput(f"{who} {MIN_PHOTOS} {what}, and {MIN_PEOPLE} people are needed to tell "
+                       f"them apart: add photos{_first(findings)}")
 
 
 def shares(count: int) -> dict[str, int]:

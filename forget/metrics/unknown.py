@@ -43,7 +43,7 @@ def equal_error(known: Tensor, strangers: Tensor) -> float:
 
     It lies half-way between two neighbouring scores.
 
-    >>> equal_error(torch.tensor([.9, .8, .3]), torch.tensor([.1, .2, .4]))
+    >>> round(equal_error(torch.tensor([.9, .8, .3]), torch.tensor([.1, .2, .4])), 6)
     0.35
     """
     scores = torch.cat([known, strangers]).double().unique()  # sorted
@@ -51,4 +51,4 @@ def equal_error(known: Tensor, strangers: Tensor) -> float:
     known, strangers = known.double().sort().values, strangers.double().sort().values
     rejects = torch.searchsorted(known, between) / len(known)
     accepts = 1 - torch.searchsorted(strangers, between) / len(strangers)
-    return round(between[(rejects - accepts).abs().argmin()].item(), 9)
+    return between[(rejects - accepts).abs().argmin()].item()

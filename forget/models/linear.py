@@ -17,6 +17,7 @@ moves the logits enough within some hundred steps."""
 class Linear(Architecture):
     """x -> W (32 x / ||x||) + b: softmax regression on the direction of a feature vector.
 
+    >>> import torch
     >>> Linear((3,), 2)(torch.ones(1, 3)).shape
     torch.Size([1, 2])
     """

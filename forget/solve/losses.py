@@ -100,7 +100,8 @@ class Softmax(Loss):
 class OneVsRest(Loss):
     """log(1 + exp(-s z)) for each class against the rest, s = 1 for its own samples and else -1.
 
-    Two classes need one column: the second against the first.
+    Two classes need one column: the second against the first. A label beyond the columns is that
+    of a sample that belongs to none of them.
     """
 
     name = "ovr"
@@ -119,19 +120,21 @@ class OneVsRest(Loss):
 
     def evaluate(self, scores, y, p):
         torch.sigmoid(scores, out=p)
-        own = scores * self._targets(y, scores)
-        return (F.softplus(scores) - own).sum()
+        return F.softplus(scores).sum() - scores[self._own(y, scores)].sum()
 
     def slope(self, p, y):
-        return p - self._targets(y, p)
+        slope = p.clone()
+        slope[self._own(y, p)] -= 1
+        return slope
 
     def root(self, p):
         return torch.diag_embed((p * (1 - p)).sqrt())
 
-    def _targets(self, y: Tensor, like: Tensor) -> Tensor:
+    def _own(self, y: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and columns of the samples' own columns."""
         columns = like.shape[1]
-        wanted = y[:, None] if columns == 1 else F.one_hot(y, columns)
-        return wanted.to(like.dtype)
+        rows = (y == 1 if columns == 1 else y < columns).nonzero().flatten()
+        return rows, y[rows] * int(columns > 1)
 
     def curvature(self, p, directions):
         return p * (1 - p) * directions

@@ -38,6 +38,10 @@ class Factor:
         """(B, s, s)."""
         return torch.cholesky_inverse(self.lower)
 
+    def only(self, blocks: Tensor) -> "Factor":
+        """Some of the blocks."""
+        return Factor(self.lower[blocks])
+
 
 @dataclasses.dataclass(frozen=True)
 class Inverse:
@@ -64,6 +68,10 @@ class Inverse:
         z = self.whole @ b + self.near @ torch.cholesky_solve(self.near.mT @ b, self.small)
         return from_blocks(z, v.shape).to(v.dtype)
 
+    def only(self, blocks: Tensor) -> "Inverse":
+        """Some of the blocks."""
+        return Inverse(self.whole[blocks], self.near[blocks], self.small[blocks])
+
 
 def factor(curvature: Tensor, strength: float) -> Factor:
     """Factors of a formed curvature (B, s, s) plus ``strength`` on the diagonal.
@@ -88,15 +96,11 @@ def _cholesky(matrix: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """Where a solver stopped: weights (d, K), the objective there, iterations taken."""
+    """Where a solver stopped: weights (d, K), the gradient norm there, iterations taken."""
 
     w: Tensor
-    at: Evaluation
+    residual: float
     iterations: int
-
-    @property
-    def residual(self) -> float:
-        return self.at.residual
 
 
 def solve(
@@ -122,7 +126,7 @@ def solve(
     products = 0 if known is not None else STALE + 1
     for iteration in range(taken + 1, MAX_ITERATIONS + 1):
         if at.residual <= tolerance:
-            return Solution(w, at, iteration - 1)
+            return Solution(w, at.residual, iteration - 1)
         if products > STALE:
             known = sampled_factor(objective, at.p, generator)
         stop = min(ROUGH, at.residual**0.5) * at.residual
@@ -131,7 +135,7 @@ def solve(
         yield Step(iteration, max(iteration, 12), f"Newton iteration {iteration}",
                    {"gradient_norm": at.residual}), w
     if at.residual <= tolerance:
-        return Solution(w, at, MAX_ITERATIONS)
+        return Solution(w, at.residual, MAX_ITERATIONS)
     raise Diverged(f"the gradient norm is still {at.residual:.2g} after {MAX_ITERATIONS} Newton "
                    f"iterations, {tolerance:.2g} was asked for: take a larger lam")
 

@@ -70,11 +70,36 @@ class Objective:
             scores = x @ scaled
             value = value + self.loss.evaluate(scores, y, q)
             pulled.addmm_(self.loss.slope(q, y).T, x)
-        gradient = self.strength * w + self.radius * pulled.T
         if self.linear is not None:
             value = value + (self.linear * w).sum()
-            gradient = gradient + self.linear
-        return Evaluation(value.item(), gradient, p)
+        return Evaluation(value.item(), self._gradient(w, pulled), p)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """(d, K) at ``w``: in half the time that everything takes."""
+        scaled = self.radius * w
+        pulled = torch.zeros_like(w.T)
+        for x, y in zip(self.parts(), self.y.split(CHUNK), strict=True):
+            pulled.addmm_(self.loss.slope(self.loss.probabilities(x @ scaled), y).T, x)
+        return self._gradient(w, pulled)
+
+    def _gradient(self, w: Tensor, pulled: Tensor) -> Tensor:
+        """``pulled`` (K, d): the losses' slopes times the rows."""
+        gradient = self.strength * w + self.radius * pulled.T
+        return gradient if self.linear is None else gradient + self.linear
+
+    def only(self, columns: Tensor) -> "Objective":
+        """The share that some columns (ascending) have in an objective whose loss does not couple
+        them: its optimum is theirs."""
+        if len(columns) == self.columns:
+            return self
+        if len(columns) == 1:
+            y = (self.y == columns).long()  # one column is that of the second of two classes
+        else:
+            place = torch.full((self.columns + 1,), len(columns), device=self.y.device)
+            place[columns] = torch.arange(len(columns), device=self.y.device)
+            y = place[self.y]
+        linear = None if self.linear is None else self.linear[:, columns]
+        return dataclasses.replace(self, y=y, columns=len(columns), linear=linear)
 
     def product(self, p: Tensor, v: Tensor) -> Tensor:
         """The Hessian at probabilities ``p`` times a direction (d, K), without forming it."""

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from forget.data.files import Bundle, OnProgress, silent
 from forget.errors import BadInput
+from forget.faces.align import SIDE
 from forget.registry import Registry
-
-SIDE = 150
-"""Pixels of a crop's side, as :mod:`forget.faces.align` cuts it."""
 
 CHUNK = 16
 """Crops of one pass: a single photo does not wait for many, and 64 take a twelfth longer than in

