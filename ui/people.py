@@ -31,6 +31,8 @@ from ui.originals import Named
 FOLDER = "people"
 """Where kept photos lie, in a sub-folder a person."""
 
+MAX_ZIP_MB = 200
+
 UNSAFE = re.compile(r'[/\\:*?"<>|%]|^[.~]|[. ]$')
 """Signs of a name that a folder's name cannot have, or not there."""
 
@@ -205,7 +207,7 @@ def _one_person(bringing: Bringing) -> None:
 
 def _many_people(bringing: Bringing) -> None:
     file = st.file_uploader("Or a zip with a folder of photos a person", type=["zip"],
-                            key=f"faces.zip.{bringing.round}")
+                            max_upload_size=MAX_ZIP_MB, key=f"faces.zip.{bringing.round}")
     if file is not None and st.button("Look at the zip", icon=":material/folder_zip:",
                                       key="faces.zip.look"):
         try:
