@@ -5,6 +5,9 @@ from pathlib import Path
 
 from forget.errors import BadInput
 
+OWN = frozenset({"trained", "features", "embeddings", "people", "facenet"})
+"""Sub-folders in which the program keeps tensors and photos of its own: nobody else's models."""
+
 
 def downloads() -> Path:
     """The folder of shipped, downloaded and trained files; made on first use."""

@@ -20,7 +20,7 @@ from forget import models
 from forget.data.files import sha256_of, write_atomically
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
-from forget.paths import downloads
+from forget.paths import OWN, downloads
 
 MANIFEST = "manifest.json"
 TRAINED = "trained"
@@ -180,11 +180,15 @@ def _check_manifest(path: Path) -> None:
 
 
 def foreign_files() -> list[Path]:
-    """Checkpoints that a person put into the folder: not shipped, not made by the program."""
-    shipped = manifest()
-    return [path for path in sorted(downloads().rglob("*"))
-            if path.suffix in SUFFIXES and path.is_file() and path.name not in shipped
-            and path.parent.name != TRAINED and not path.parent.name.startswith(".")]
+    """Checkpoints that a person put into the folder: not shipped, not made by the program.
+
+    Its own sub-folders, and hidden ones, are passed over.
+    """
+    shipped, home = manifest(), downloads()
+    folders = [home, *(path for path in sorted(home.iterdir()) if path.is_dir()
+                       and path.name not in OWN and not path.name.startswith("."))]
+    return [path for folder in folders for path in sorted(folder.iterdir())
+            if path.suffix in SUFFIXES and path.is_file() and path.name not in shipped]
 
 
 def is_own(path: Path) -> bool:

@@ -540,6 +540,7 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path, monkeypatch):
 
 def test_only_a_persons_own_files_are_listed_as_foreign(shipped, home):
     for name in ("mine.pt", "sub/mine.pth", "trained/x.safetensors", ".partial-drive/y.pt",
+                 "embeddings/z.safetensors", "features/z.safetensors", "facenet/w.pt",
                  "notes.txt", "mine.pt.txt"):  # fmt: skip
         (home / name).parent.mkdir(exist_ok=True)
         shutil.copy(shipped, home / name)
