@@ -8,6 +8,7 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from ui.face_input import FACES, GivenPhoto, about_threshold
+    from ui.frame import plain
     from ui.gallery import gallery
     from ui.people import Bringing, choose_people
     from ui.session import session
@@ -21,7 +22,7 @@ def body() -> None:
     if not get_ready(held, choose_people(held.given.bringing)):
         return
     for finding in held.dataset.findings:
-        st.caption(f":material/info: {finding}.")
+        st.caption(f":material/info: {plain(finding)}.")
     st.header("1 Who is in it", divider="gray")
     gallery(held)
     _credit(held)

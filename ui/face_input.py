@@ -22,7 +22,7 @@ from forget.metrics.unknown import evidence
 from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
-from ui.frame import sentence
+from ui.frame import plain, sentence
 from ui.originals import Original
 from ui.portrait import portrait
 from ui.session import Session
@@ -87,8 +87,8 @@ def _from_gallery(held: Session) -> bytes | None:
         person = held.dataset.classes[0]
     test = held.dataset.test
     rows = (test.y.cpu() == held.dataset.classes.index(person)).nonzero().flatten().tolist()
-    st.caption(f"A photo of {person} that the model has not learnt from. Choose another person "
-               "in the gallery above.")
+    st.caption(f"A photo of {plain(person)} that the model has not learnt from. Choose another "
+               "person in the gallery above.")
     number = 1 if len(rows) == 1 else st.number_input(
         f"Which of {len(rows)}", 1, len(rows), 1, key="faces.gallery.number",
         persist_state="session")
@@ -174,8 +174,8 @@ def _says(held: Session, name: str, model, row: Tensor) -> None:
 def verdict_on(held: Session, best: str, probability: float) -> str:
     """Whom a model says it sees, or that it knows nobody like this, in words."""
     if held.threshold is not None and probability < held.threshold.value:
-        return f"**not someone I know** (nearest: {best}, {percent(probability)})"
-    return f"**{best}** ({percent(probability)})"
+        return f"**not someone I know** (nearest: {plain(best)}, {percent(probability)})"
+    return f"**{plain(best)}** ({percent(probability)})"
 
 
 def about_threshold(held: Session) -> None:

@@ -10,6 +10,7 @@ from forget.metrics.unknown import evidence
 from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
+from ui.frame import plain
 from ui.portrait import portrait
 from ui.session import Session
 
@@ -30,7 +31,7 @@ def side_by_side(held: Session) -> None:
         _single_photos(held, result)
         return
     rows = (held.dataset.test.y.cpu() == index).nonzero().flatten()
-    st.markdown(f"**Photos of {result.classes[index]} that no model has seen**")
+    st.markdown(f"**Photos of {plain(result.classes[index])} that no model has seen**")
     _table(held, held.dataset.test, rows[:SHOWN],
            {name: test.take(rows[:SHOWN]) for name, test in tests.items()})
     _unknown(held)
@@ -72,7 +73,7 @@ def _words(held: Session, said: Predictions) -> list[str]:
     guesses = [held.dataset.classes[index] for index in said.guess.tolist()]
     sure = evidence(said).tolist()
     least = held.threshold.value if held.threshold else 0.0
-    return [NOBODY if p < least else f"{name} ({p:.0%})"
+    return [NOBODY if p < least else f"{plain(name)} ({p:.0%})"
             for name, p in zip(guesses, sure, strict=True)]
 
 
@@ -133,7 +134,7 @@ def _look_alikes(held: Session, index: int, tests: dict[str, Predictions]) -> No
             with st.container(width=110, gap=None):
                 name = held.dataset.classes[one.index]
                 st.image(portrait(held.dataset.train.shown(row), 96), alt=f"A photo of {name}")
-                st.caption(f"{name}: {one.likeness:.2f}")
+                st.caption(f"{plain(name)}: {one.likeness:.2f}")
     gone = set(held.result.forgotten.classes)
     y = held.dataset.test.y.cpu()
     groups = {held.dataset.classes[one.index]: y == one.index for one in near

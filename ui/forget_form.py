@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 import torch
 
+from ui.frame import plain
 from ui.session import Session
 
 PAGE_SIZE = 24
@@ -27,7 +28,7 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     """One class of a few, as buttons, or of many, in a list that can be searched."""
     if len(names) <= FEW_CLASSES:
         return st.pills(label, names, default=first, required=True, key=key,
-                        persist_state="session")
+                        format_func=plain, persist_state="session")
     if st.session_state.get(key) not in names:
         st.session_state[key] = first
     return st.selectbox(label, names, key=key, persist_state="session")
@@ -41,7 +42,7 @@ def _class(held: Session) -> str | None:
                         left[min(subject.first, len(left) - 1)],
                         f"{subject.key}.class.{len(gone)}")
     count = int((dataset.train.y == dataset.classes.index(name)).sum())
-    st.caption(f"All {count:,} training {subject.samples} of {name}.")
+    st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")
     return f"class:{name}"
 
 
@@ -64,7 +65,7 @@ def _picked(held: Session) -> str | None:
     gone[already.ids] = True
     rows = ((train.y.cpu() == held.dataset.classes.index(label)) & ~gone).nonzero().flatten()
     if not len(rows):
-        st.info(f"No {subject.samples} of {label} are left.")
+        st.info(f"No {subject.samples} of {plain(label)} are left.")
         return _picked_spec(held, picked)
     pages = (len(rows) + PAGE_SIZE - 1) // PAGE_SIZE
     number = 1 if pages == 1 else st.number_input(

@@ -103,6 +103,11 @@ def sentence(error: Exception) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
+def plain(name: str) -> str:
+    """A name as it is, whatever signs it has that Markdown would read."""
+    return "".join(f"\\{sign}" if sign in r"\`*_[]<>#~$|" else sign for sign in name)
+
+
 def unforeseen() -> str:
     """Log the exception in hand and say how to find it."""
     number = uuid.uuid4().hex[:8]

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from forget.data import Samples
+from ui.frame import plain
 from ui.portrait import portrait
 from ui.session import Session
 
@@ -23,7 +24,7 @@ def gallery(held: Session) -> str:
     if chosen not in names:
         chosen = st.session_state["faces.person"] = names[0]
     if not found:
-        st.info(f"Nobody here is called “{wanted}”.", icon=":material/search_off:")
+        st.info(f"Nobody here is called “{plain(wanted)}”.", icon=":material/search_off:")
     pages = (len(found) + TILES - 1) // TILES
     number = 1 if pages <= 1 else st.number_input(f"Page of {pages}", 1, pages, 1,
                                                   key="faces.gallery.page")
@@ -45,13 +46,13 @@ def _person(held: Session, name: str, chosen: bool) -> None:
     row = int((held.dataset.train.y == held.dataset.classes.index(name)).nonzero()[0])
     with st.container(width=TILE + 8, gap=None):
         st.image(portrait(held.dataset.train.shown(row), TILE), alt=f"A photo of {name}")
-        st.button(name, key=f"faces.tile.{name}", type="primary" if chosen else "tertiary",
+        st.button(plain(name), key=f"faces.tile.{name}", type="primary" if chosen else "tertiary",
                   on_click=choose, args=(name,), width="stretch")
 
 
 def _photos(held: Session, name: str) -> None:
     """All photos of one person, by what they are for."""
-    st.markdown(f"**{_plain(name)}**")
+    st.markdown(f"**{plain(name)}**")
     index = held.dataset.classes.index(name)
     gone = index in held.start.forgotten.classes
     for place, (part, title) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
@@ -65,7 +66,3 @@ def _photos(held: Session, name: str) -> None:
                     st.image(portrait(samples.shown(row), TILE), width=TILE,
                              alt=f"{title}: a photo of {name}")
 
-
-def _plain(name: str) -> str:
-    """A name as text, whatever signs it has that Markdown would read."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|~:$<>" else sign for sign in name)

@@ -1,5 +1,6 @@
 """What came of a request: verdict, figures beside the retrained model, views, downloads."""
 
+import shlex
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,6 +14,7 @@ from forget.result import Result
 from ui import charts
 from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
+from ui.frame import plain
 from ui.session import Session
 from ui.shards import shards_view
 from ui.subject import Subject
@@ -52,11 +54,11 @@ def _per_class(held: Session) -> None:
 
 
 def asked(subject: Subject, request: Request, classes: Sequence[str]) -> str:
-    """The request in words."""
+    """The request in words, for Markdown."""
     noun = subject.sample if len(request) == 1 else subject.samples
     count = f"{len(request):,} training {noun}"
     if request.class_index is not None:
-        return f"Forget {classes[request.class_index]} ({count})"
+        return f"Forget {plain(classes[request.class_index])} ({count})"
     return f"Forget {count}"
 
 
@@ -213,7 +215,7 @@ def _files(held: Session) -> None:
                                help="Checkpoints or un-noised weights, and what was forgotten. "
                                "Needed to forget more and to verify a certificate; never hand it "
                                "out.")
-    command = _command(result)
+    command = None if held.dataset.private is not None else _command(result)
     if command:
         st.caption("The same numbers from the command line:")
         st.code(command, language="bash")
@@ -231,7 +233,7 @@ def _command(result: Result) -> str | None:
     knobs = [f"{name}={value}" for name, value in result.method.settings().items()
              if value != getattr(type(result.method)(), name)]
     words = ["python -m forget run", result.dataset,
-             *(f"--forget {request.spec}" for request in
+             *(f"--forget {shlex.quote(request.spec)}" for request in
                (result.start.forgotten + result.request).requests),
              f"--method {result.method.name}", f"--seed {result.seed}",
              *(f"--set {knob}" for knob in (*changed, *knobs)),

@@ -23,7 +23,7 @@ from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_datase
 from forget.paths import downloads
 from ui import shared
 from ui.face_input import UPLOADS, annotated
-from ui.frame import sentence
+from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
@@ -225,13 +225,14 @@ def _report(bringing: Bringing) -> None:
     new = [photo for photo in bringing.waiting if photo.key not in before]
     people = {photo.person for photo in new}
     for finding in bringing.findings:
-        st.warning(sentence(finding), icon=":material/info:")
+        st.warning(plain(sentence(finding)), icon=":material/info:")
     _pick_faces(bringing)
     for person in sorted(people & {photo.person for photo in bringing.photos}):
-        st.info(f"{person} is enrolled already; these photos are added.", icon=":material/info:")
+        st.info(f"{plain(person)} is enrolled already; these photos are added.",
+                icon=":material/info:")
     for person in sorted(people & set(find_dataset(ADDED_TO).classes)):
-        st.info(f"There is a {person} in the gallery too. Together with the gallery both count as "
-                "one person: leave it and choose another name if they are two.",
+        st.info(f"There is a {plain(person)} in the gallery too. Together with the gallery both "
+                "count as one person: leave it and choose another name if they are two.",
                 icon=":material/info:")
     if new:
         st.success(f"{len(new)} photos of {len(people)} "
@@ -253,7 +254,7 @@ def _pick_faces(bringing: Bringing) -> None:
     for photo in bringing.undecided():
         (found,) = find_faces([read_photo(photo.data)])
         key = f"faces.pick.{photo.key[:16]}"
-        number = st.pills(f"Which of the faces in {photo.called} is it?",
+        number = st.pills(f"Which of the faces in {plain(photo.called)} is it?",
                           range(1, len(found.faces) + 1), key=key)
         chosen = None if number is None else number - 1
         st.image(annotated(found.photo, found.faces, chosen), width=240,
@@ -282,7 +283,7 @@ def _brought(bringing: Bringing) -> None:
                 st.rerun()
     for person in sorted({photo.person for photo in bringing.photos}):
         count = sum(photo.person == person for photo in bringing.photos)
-        if st.button(f"Remove {person} ({count} photos)", icon=":material/person_remove:",
+        if st.button(f"Remove {plain(person)} ({count} photos)", icon=":material/person_remove:",
                      key=f"faces.remove.{person}"):
             bringing.photos = [photo for photo in bringing.photos if photo.person != person]
             st.rerun()
