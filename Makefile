@@ -16,9 +16,9 @@ app: setup
 
 test: setup-dev lint
 	@echo "Quick tests"
-	@$(BIN)/python -m pytest -q -x -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 	@echo "Slow tests: real training, and a real browser"
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 lint: setup-dev
 	@$(BIN)/ruff check --quiet .
@@ -48,7 +48,7 @@ $(VENV)/.fetched: $(VENV)/.installed
 	@touch $@
 
 bench: setup-dev
-	@for name in train_speed forget_digits sisa certified page_speed; do \
+	@for name in train_speed forget_digits sisa certified faces identities page_speed; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:

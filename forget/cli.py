@@ -23,9 +23,9 @@ from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError, NotVerified
 from forget.export import save_outcome, summary, write_json
 from forget.faces.embedders import EMBEDDERS
-from forget.knobs import Knobs
+from forget.knobs import make
 from forget.learn import resume, start_from
-from forget.learners import LEARNERS, Learner
+from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
@@ -292,21 +292,6 @@ def loaded(source: DatasetSource, bars: "Bars") -> Dataset:
     for finding in dataset.findings:
         tqdm.write(f"note: {finding}", file=sys.stderr)
     return dataset
-
-
-def learner_for(source: DatasetSource, name: str, settings: dict[str, Any]) -> Learner:
-    """A learner with the settings that suit a dataset, and with these instead where given."""
-    return make(LEARNERS[name], dict(source.recipes.get(name, {})) | settings)
-
-
-def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:
-    """A learner or method with these settings; :class:`BadInput` for one that it does not have."""
-    known = [knob.name for knob in cls.knobs()]
-    for name in settings:
-        if name not in known:
-            raise BadInput(f"'{cls.name}' has no hyperparameter '{name}'; "
-                           f"it has: {', '.join(known) or 'none'}")
-    return cls(**settings)
 
 
 def _assignments(pairs: list[str]) -> dict[str, str]:

@@ -100,3 +100,13 @@ class Knobs:
     def settings(self) -> dict[str, Any]:
         """Name to value, ready for JSON."""
         return {spec.name: getattr(self, spec.name) for spec in self.knobs()}
+
+
+def make(cls: type[Knobs], settings: dict[str, Any]) -> Any:
+    """A learner or method with these settings; :class:`BadInput` for one that it does not have."""
+    known = [knob.name for knob in cls.knobs()]
+    for name in settings:
+        if name not in known:
+            raise BadInput(f"'{cls.name}' has no hyperparameter '{name}'; "
+                           f"it has: {', '.join(known) or 'none'}")
+    return cls(**settings)

@@ -185,9 +185,11 @@ def about_threshold(held: Session) -> None:
         st.caption("With fewer than four people nobody can be left out to learn what a stranger "
                    "looks like: the model always names somebody.")
         return
+    other = ("photos that did not draw it" if len(held.dataset.held_out) else
+             "unseen photos (those of known people drew it too, since none is held out)")
     st.caption(
         f"“Not someone I know” means that the most likely person gets less than "
         f"{percent(known.value)}. This line was drawn on people left out of training in turn. On "
-        f"photos that did not draw it, strangers are taken for somebody in "
+        f"{other}, strangers are taken for somebody in "
         f"{percent(known.false_accept)} of {known.strangers:,} cases, and known people are not "
         f"recognised in {percent(known.false_reject)} of {known.known:,}.")

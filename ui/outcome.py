@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from forget import export
+from forget.data import find_dataset
+from forget.learners import learner_for
 from forget.measure import SPLITS
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
 from forget.paths import downloads
@@ -227,9 +229,10 @@ def _command(result: Result) -> str | None:
     """The command that gives this result; None for a chain of different methods."""
     if not result.repeatable:
         return None
-    record = result.start.origin
-    changed = [f"learner.{name}={value}" for name, value in result.start.learner.settings().items()
-               if value != getattr(type(result.start.learner)(), name)]
+    record, learner = result.start.origin, result.start.learner
+    usual = learner_for(find_dataset(result.dataset), learner.name, {})
+    changed = [f"learner.{name}={value}" for name, value in learner.settings().items()
+               if value != getattr(usual, name)]
     knobs = [f"{name}={value}" for name, value in result.method.settings().items()
              if value != getattr(type(result.method)(), name)]
     words = ["python -m forget run", result.dataset,

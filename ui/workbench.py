@@ -144,9 +144,11 @@ def _submit(held: Session, request, method, references: int) -> None:
     start, dataset, seed, data = held.start, held.dataset, held.seed, held.data
 
     def work(job: Job):
-        result = run(dataset, start, request, method, seed, references, job)
-        data.erase(keys_of(dataset, result.forgotten))
-        return result
+        try:
+            return run(dataset, start, request, method, seed, references, job)
+        finally:
+            if job.partial is not None:  # forgotten, even where the comparison was stopped
+                data.erase(keys_of(dataset, job.partial.forgotten))
 
     title = f"{asked(held.subject, request, dataset.classes)} · {method.title}"
     held.job = shared.job_queue().submit(Job(title, work))

@@ -3,14 +3,14 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from forget.data import Samples
+from forget.data import DatasetSource, Samples
 from forget.features import Features
-from forget.knobs import Knobs
+from forget.knobs import Knobs, make
 from forget.registry import Registry
 from forget.steps import Step
 
@@ -56,3 +56,8 @@ class Learner(Knobs, ABC):
 
 
 LEARNERS: Registry[Learner] = Registry("learner", __name__)
+
+
+def learner_for(source: DatasetSource, name: str, settings: dict[str, Any]) -> Learner:
+    """A learner with what suits a dataset, and with these settings instead where given."""
+    return make(LEARNERS[name], dict(source.recipes.get(name, {})) | settings)
