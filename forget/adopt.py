@@ -10,7 +10,7 @@ from forget.device import generator
 from forget.errors import BadInput
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
-from forget.models import shapes_of
+from forget.models import Scale, shapes_of
 from forget.result import Start
 from forget.store import Stored
 
@@ -21,6 +21,9 @@ SCALINGS = {
     "MNIST's mean 0.1307 and deviation 0.3081": (0.1307 * 255, 0.3081 * 255),
 }
 """Usual ways to scale pixels: (shift, span) of (x - shift) / span."""
+
+AS_THEY_ARE = {"vectors as they are": (0.0, 1.0)}
+"""Vectors are scaled by whoever made them."""
 
 
 def adopt(path: Path, dataset: Dataset) -> Start:
@@ -41,10 +44,9 @@ def adopt(path: Path, dataset: Dataset) -> Start:
     if shapes_of(learner.build(*wanted, generator(0))) != shapes_of(model):
         raise BadInput(f"{path.name} has other layer sizes than this program's '{model.name}', so "
                        "it could not be retrained to compare with: choose another checkpoint")
-    accuracies = {name: _held_out_accuracy(model, dataset, scaling)
-                  for name, scaling in SCALINGS.items()}
-    best = max(accuracies, key=accuracies.get)
-    _rescale(model, SCALINGS[best])
+    scalings = SCALINGS if len(dataset.input_shape) == 3 else AS_THEY_ARE
+    best = max(scalings, key=lambda name: _held_out_accuracy(model, dataset, scalings[name]))
+    _rescale(model, scalings[best])
     record = {
         "file": path.name,
         "scaling": best,
@@ -56,10 +58,13 @@ def adopt(path: Path, dataset: Dataset) -> Start:
 
 def _rescale(model: nn.Module, scaling: tuple[float, float]) -> None:
     shift, span = scaling
-    model.scale.shift.fill_(shift)
-    model.scale.span.fill_(span)
+    for module in model.modules():
+        if isinstance(module, Scale):
+            module.shift.fill_(shift)
+            module.span.fill_(span)
 
 
 def _held_out_accuracy(model: nn.Module, dataset: Dataset, scaling: tuple[float, float]) -> float:
+    """Share of held-out samples right, 0 where none is held out."""
     _rescale(model, scaling)
-    return Predictions.of(model, dataset.held_out).accuracy
+    return Predictions.of(model, dataset.held_out).accuracy or 0.0

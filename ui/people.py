@@ -1,6 +1,7 @@
 """The people that a person brings: looked at, reported on, enrolled, kept or deleted."""
 
 import dataclasses
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from forget.data.files import write_atomically
 from forget.data.images import MAX_BYTES, read_photo
 from forget.device import pick_device
 from forget.errors import BadInput
-from forget.faces.archive import SUFFIXES, photos_from_folder, photos_from_zip
+from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder, photos_from_zip
 from forget.faces.detect import find_faces
 from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
@@ -35,6 +36,12 @@ MAX_ZIP_MB = 200
 
 UNSAFE = re.compile(r'[/\\:*?"<>|%]|^[.~]|[. ]$')
 """Signs of a name that a folder's name cannot have, or not there."""
+
+LONGEST_NAME = 200
+"""Bytes of a folder's name that every file system takes."""
+
+NAME = "name.txt"
+"""Holds a person's name that no folder can have."""
 
 ADDED_TO = "faces"
 """The dataset that brought people may join."""
@@ -137,13 +144,23 @@ def kept_photos() -> list[Photo]:
     if not folder().is_dir():
         return []
     photos, _ = photos_from_folder(folder())
-    return [dataclasses.replace(photo, person=unquote(photo.person)) for photo in photos]
+    return [dataclasses.replace(photo, person=_kept_name(folder() / photo.person))
+            for photo in photos]
+
+
+def _kept_name(place: Path) -> str:
+    """Whose photos lie in a folder: it is called so, or a file in it says so."""
+    said = place / NAME
+    return said.read_text(encoding="utf-8") if said.is_file() else unquote(place.name)
 
 
 def keep(photos: Iterable[Photo]) -> None:
     """Write photos into the folder, named by their content."""
     for photo in photos:
         person = UNSAFE.sub(lambda sign: f"%{ord(sign.group()):02X}", photo.person)
+        if is_junk(person) or len(person.encode()) > LONGEST_NAME:
+            person = f"person {hashlib.sha256(photo.person.encode()).hexdigest()[:12]}"
+            write_atomically(folder() / person / NAME, photo.person.encode(), mode=0o600)
         ending = Path(photo.name).suffix.lower()
         name = photo.key + (ending if ending in SUFFIXES else ".jpg")
         write_atomically(folder() / person / name, photo.data, mode=0o600)

@@ -101,7 +101,7 @@ def recognise(tensors: dict[str, Tensor]) -> Architecture:
     for architecture in ARCHITECTURES.values():
         weights = _in_order(tensors.keys() - constants.keys(), tensors, architecture)
         model = architecture.from_shapes([tuple(value.shape) for value in weights])
-        if model is not None:
+        if model is not None and constants.keys() <= model.state_dict().keys():
             names = [name for name, _ in model.named_parameters()]
             state = dict(zip(names, weights, strict=True))
             model.load_state_dict(model.state_dict() | state | constants)
