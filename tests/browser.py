@@ -81,10 +81,32 @@ def copy_home(folder: Path) -> Path:
     return folder
 
 
+def copy_faces(folder: Path) -> Path:
+    """A folder of files with the faces, the network that reads them, and what is known of them.
+
+    What is known is copied: forgetting deletes it.
+    """
+    source = ROOT / "forget_downloads"
+    folder.mkdir(parents=True)
+    for name in ("faces", "dlib_resnet"):
+        if (source / name).is_dir():
+            (folder / name).symlink_to(source / name)
+    if (source / "embeddings").is_dir():
+        shutil.copytree(source / "embeddings", folder / "embeddings")
+    return folder
+
+
 def open_digits(page, address: str) -> None:
     """Open the page and wait until a digit can be drawn."""
     page.goto(f"{address}/")
     page.locator("canvas.upper-canvas").wait_for(timeout=90_000)
+    settle(page)
+
+
+def open_faces(page, address: str) -> None:
+    """Open the page and wait until the gallery and the first answer are there."""
+    page.goto(f"{address}/faces")
+    page.get_by_text("Not someone I know” means").wait_for(timeout=120_000)
     settle(page)
 
 

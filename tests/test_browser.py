@@ -19,7 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SAYS = re.compile(r"^Original says")
-LONG = 60_000
+LONG = 180_000
 
 
 @pytest.fixture(scope="module")

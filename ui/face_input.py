@@ -51,11 +51,12 @@ FACES = Subject(
 
 @dataclasses.dataclass
 class GivenPhoto:
-    """``found``: the photo on show with its faces, under its ``key``.  ``bringing``: the people
-    that a person is adding, see :mod:`ui.people`."""
+    """``found``: the photo on show with its faces, under its ``key``; ``wrong``: why it has none.
+    ``bringing``: the people that a person is adding, see :mod:`ui.people`."""
 
     key: str = ""
     found: Found | None = None
+    wrong: str = ""
     bringing: Any = None
 
 
@@ -67,17 +68,18 @@ def photo_input(held: Session) -> None:
                                persist_state="session", wrap=True)
     data = {GALLERY: _from_gallery, UPLOAD: _upload, CAMERA: _camera}[way](held)
     if data is None:
-        given.key, given.found = "", None
+        given.key, given.found, given.wrong = "", None, ""
         return
     key = hashlib.sha256(data).hexdigest()
-    if key == given.key:
-        return
-    given.key, given.found = key, None
-    try:
-        with st.spinner("Looking for faces"):
-            (given.found,) = find_faces([read_photo(data)])
-    except BadImage as error:
-        st.error(sentence(error), icon=":material/broken_image:")
+    if key != given.key:
+        given.key, given.found, given.wrong = key, None, ""
+        try:
+            with st.spinner("Looking for faces"):
+                (given.found,) = find_faces([read_photo(data)])
+        except BadImage as error:
+            given.wrong = sentence(error)
+    if given.wrong:
+        st.error(given.wrong, icon=":material/broken_image:")
 
 
 def _from_gallery(held: Session) -> bytes | None:

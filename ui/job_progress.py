@@ -22,7 +22,7 @@ def watch_job(held: Session) -> None:
         points = job.curve  # once: the worker replaces it when a phase begins
         if points:
             charts.curve(points, job.doing, key="live curve")
-        if st.button("Cancel", icon=":material/close:", key="cancel job"):
+        if st.button("Cancel", icon=":material/close:", key=f"cancel job {id(job)}"):
             job.cancel()
             st.rerun()
 

@@ -109,11 +109,15 @@ class Bringing:
     def look_at(self, photos: list[Photo], notes: list[str]) -> None:
         """Start looking for faces, copies and people with too few photos."""
         self.given, self.notes = photos, notes
+        enrolled = {photo.key for photo in self.photos}
 
         def work(job: Job) -> tuple[list[Photo], list[str]]:
             usable, findings = checked([*self.photos, *photos], find_embedder(),
                                        private=self.private, progress=job.bytes)
-            return [one.photo for one in usable], [*notes, *findings]
+            new = [one.photo for one in usable if one.photo.key not in enrolled]
+            if len(new) + len(enrolled) > len(usable):
+                findings = (*findings, "what is enrolled already stays as it is")
+            return [*self.photos, *new], [*notes, *findings]
 
         self.job = shared.job_queue().submit(Job("Looking at the photos", work))
 
@@ -229,6 +233,8 @@ def _many_people(bringing: Bringing) -> None:
                                       key="faces.zip.look"):
         try:
             photos, notes = photos_from_zip(file.getvalue())
+            if not photos and not notes:
+                raise BadInput("this zip holds no photos: put a folder for each person into it")
         except BadInput as error:
             st.error(sentence(error), icon=":material/folder_off:")
             return
@@ -308,5 +314,10 @@ def _brought(bringing: Bringing) -> None:
                                      key="faces.keep", help="Copies the photos into "
                                      f"{folder()}, readable by you only. They can be deleted here "
                                      "at any time."):
-        keep(bringing.photos)
+        try:
+            keep(bringing.photos)
+        except OSError as error:  # its path names a person
+            st.error(f"The photos could not be kept ({error.strerror}). Free some space, or let "
+                     f"this program write into {folder()}.", icon=":material/error:")
+            return
         st.rerun()
