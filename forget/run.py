@@ -43,7 +43,7 @@ def run(
     use_fixed_threads()
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)
-    threshold = (calibrate(start.learner, dataset, seed, watch)
+    threshold = (calibrate(start.learner, dataset, start.origin.get("seed", seed), watch)
                  if dataset.embedder else None)
     watch.phase(f"Forgetting: {method.title}")
     done = unlearn(dataset, start, request, method, seed, splits, watch)
