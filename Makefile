@@ -18,7 +18,9 @@ test: setup-dev lint
 	@echo "Quick tests"
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 	@echo "Slow tests: real training, and a real browser"
-	@$(BIN)/python -m pytest -q -n 2 -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m slow --timeout 900 --ignore tests/test_parallel.py
+	@echo "Slow tests that start processes of their own"
+	@$(BIN)/python -m pytest -q -m slow --timeout 300 tests/test_parallel.py
 
 lint: setup-dev
 	@$(BIN)/ruff check --quiet .
