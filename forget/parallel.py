@@ -28,16 +28,18 @@ def elsewhere() -> bool:
     return bool(os.environ.get(SCHEDULER)) or workers() > 1
 
 
-def each(function: Callable[..., Any], jobs: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+def each(
+    function: Callable[..., Any], jobs: Sequence[tuple], processes: int | None = None
+) -> Iterator[tuple[int, Any]]:
     """(index, ``function(*job)``) of every job as it is done, in any order.
 
-    Runs in ``FORGET_WORKERS`` processes of this machine, or on the Dask scheduler whose address
-    is in ``FORGET_SCHEDULER``; each job on one thread, so that the result is the same bit for bit.
-    On a cluster a job whose worker dies is done again by another; here it fails with
+    Runs in ``processes`` of this machine (None: ``FORGET_WORKERS``), or on the Dask scheduler whose
+    address is in ``FORGET_SCHEDULER``; each job on one thread, so that the result is the same bit
+    for bit. On a cluster a job whose worker dies is done again by another; here it fails with
     :class:`ForgetError`.
     """
     with _backend():
-        work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else workers(),
+        work = joblib.Parallel(n_jobs=-1 if os.environ.get(SCHEDULER) else processes or workers(),
                                batch_size=1, return_as="generator_unordered")
         try:
             yield from work(joblib.delayed(_on_one_thread)(index, function, job)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from forget.errors import BadInput
 
-OWN = frozenset({"trained", "features", "embeddings", "people", "facenet"})
+OWN = frozenset({"trained", "features", "embeddings", "people", "facenet",
+                 "runs", "audits"})
 """Sub-folders in which the program keeps tensors and photos of its own: nobody else's models."""
 
 

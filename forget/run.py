@@ -78,10 +78,12 @@ def run(
         threshold=threshold,
     )
     watch.unlearned(result)
-    return compare(result, dataset, references, watch)
+    return add_references(result, dataset, references, watch)
 
 
-def compare(result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED) -> Result:
+def add_references(
+    result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED
+) -> Result:
     """The result with retrained models added until it has ``references`` of them."""
     dataset = represent(result.start.learner, dataset, watch)
     splits = Splits(dataset, result.request, result.start.forgotten)
@@ -105,9 +107,9 @@ class Unlearned:
 
 def unlearn(
     dataset: Dataset, start: Start, request: Request, method: Method, seed: int,
-    splits: Splits, watch: Watch = UNWATCHED,
+    splits: Splits, watch: Watch = UNWATCHED, with_curve: bool = True,
 ) -> Unlearned:
-    """U on a copy of the start's model.
+    """U on a copy of the start's model; the curve on the way is measured unless nobody looks.
 
     Only the model itself is copied: what its learner keeps is never edited, only replaced, and a
     chain of requests would otherwise hold each checkpoint many times.
@@ -128,7 +130,7 @@ def unlearn(
         gone=tuple((start.forgotten + request).classes),
         generator=generator(derive(seed, "method", method.name, turn)),
     )
-    curve = Curve(model, splits, watch)
+    curve = Curve(model, splits if with_curve else None, watch)
     work = Returning(method.steps(model, task))
     seconds = drive(iter(work), curve.on_step, watch.cancelled)
     return Unlearned(store.frozen(model), seconds, curve.points, work.returned, prepared)

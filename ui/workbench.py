@@ -7,7 +7,7 @@ import streamlit as st
 from forget.errors import BadInput, ForgetError
 from forget.learners import LEARNERS
 from forget.request import keys_of, parse_request
-from forget.run import compare, run
+from forget.run import add_references, run
 from ui import shared
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
 from ui.forget_form import choose_references, choose_request
@@ -211,5 +211,5 @@ def _buttons(held: Session) -> None:
                      "spread is known."):
             dataset, count = held.dataset, len(result.references) + 1
             held.job = shared.job_queue().submit(Job(
-                more, lambda job: compare(result, dataset, count, job)))
+                more, lambda job: add_references(result, dataset, count, job)))
             st.rerun()

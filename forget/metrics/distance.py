@@ -1,6 +1,7 @@
-"""How far one model's outputs are from another's on the same samples."""
+"""How far one model's outputs and accuracies are from another's."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -40,3 +41,22 @@ def _weighted(log_p: Tensor, difference: Tensor) -> Tensor:
 def agreement(a: Predictions, b: Predictions) -> float | None:
     """Share of samples for which both models guess the same class."""
     return (a.guess == b.guess).double().mean().item() if len(a.y) else None
+
+
+TOLD_APART = ("forget_accuracy", "retain_accuracy", "test_retain_accuracy")
+
+
+def tug_of_war(
+    unlearned: Mapping[str, float | None], reference: Mapping[str, float | None]
+) -> float:
+    """The product of 1 - |gap| over accuracy on D_f, on D_r and on retained test samples: 0..1.
+
+    ToW (Zhao et al. 2024, https://arxiv.org/abs/2406.01257): 1 is the reference itself. A split
+    that is empty counts as no gap.
+
+    >>> tug_of_war({"forget_accuracy": 0.1}, {"forget_accuracy": 0.0})
+    0.9
+    """
+    gaps = [abs(unlearned[split] - reference[split]) for split in TOLD_APART
+            if unlearned.get(split) is not None and reference.get(split) is not None]
+    return math.prod(1 - gap for gap in gaps)

@@ -1,16 +1,24 @@
-"""The one rule that turns accuracies into a verdict in words.
+"""The one rule that turns figures into a verdict in words.
 
 Accuracies on the forget set count as different from the reference's beyond 2 points or 3 spreads,
 whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a request for m samples the
 gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
 otherwise two retrained models would convict each other.
+
+An audit convicts where a figure differs from the retrained models' beyond doubt (a 99 % interval)
+and by enough to matter: the likelihood-ratio attack has an AUC above 0.52, relearning takes under
+0.8 or over 1.25 times as long, or a linear probe finds the class better by 2 points. Only where
+accuracy matches and an audit finds nothing does a model match retraining without qualification.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from forget.metrics.interval import Interval
 
 MATCHES = "matches retraining on accuracy"
+MATCHES_ALL = "matches retraining"
 UNDER = "under-forgot"
 OVER = "over-forgot"
 DAMAGED = "damaged the rest"
@@ -36,7 +44,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return self.words == MATCHES
+        return self.words in (MATCHES, MATCHES_ALL)
 
 
 def judge(
@@ -94,3 +102,80 @@ def _sampling_error(p: float, m: int) -> float:
     edge = min(1 / m, 0.5)  # of a single sample nothing is known: as uncertain as a coin
     p = min(max(p, edge), 1 - edge)
     return 2 * math.sqrt(2 * p * (1 - p) / m)
+
+
+AUC_BY_CHANCE = 0.52
+RELEARN_WITHIN = (0.8, 1.25)
+PROBE_POINTS = 0.02
+SURE = 0.99
+"""Level of the intervals that may convict: three checks then accuse a retrained model in about 2 of
+100 audits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One part of an audit: ``passed`` is None where it does not apply; ``text`` says why, with
+    the figures."""
+
+    name: str
+    passed: bool | None
+    text: str
+
+
+def check_attack(auc: Interval) -> Check:
+    """Whether the likelihood-ratio attack tells unlearned models from such as never saw the data.
+
+    ``auc``: with its 99 % interval.
+    """
+    convicts = auc.low > 0.5 and auc.value > AUC_BY_CHANCE
+    how = ("tells them apart" if convicts else "cannot tell them apart")
+    return Check("Membership attack", not convicts,
+                 f"The likelihood-ratio attack {how}: AUC {auc.value:.3f} "
+                 f"({auc.low:.3f} to {auc.high:.3f}); 0.5 is guessing.")
+
+
+def check_relearning(ratio: Interval | None, why: str) -> Check:
+    """Whether what was forgotten comes back as fast as in a retrained model.
+
+    ``ratio``: steps of unlearned over retrained models, with its 99 % interval; None, with the
+    reason, where there is nothing to relearn.
+    """
+    if ratio is None or ratio.low is None:
+        return Check("Relearning", None, why)
+    least, most = RELEARN_WITHIN
+    figures = (f"{ratio.value:.2f} times the steps of a retrained model "
+               f"({ratio.low:.2f} to {ratio.high:.2f})")
+    if ratio.high < 1 and ratio.value < least:
+        return Check("Relearning", False, f"It comes back too fast, so memory is left: {figures}.")
+    if ratio.low > 1 and ratio.value > most:
+        return Check("Relearning", False, f"It comes back too slowly, which is a scar: {figures}.")
+    return Check("Relearning", True, f"It comes back as in a retrained model: {figures}.")
+
+
+def check_probe(difference: Interval | None, why: str) -> Check:
+    """Whether a fresh head on frozen features finds the class better than on a retrained model's.
+
+    ``difference``: recall on unlearned minus on retrained features, with its 99 % interval; None,
+    with the reason, where no probe can be made.
+    """
+    if difference is None:
+        return Check("Linear probe", None, why)
+    convicts = difference.low > 0 and difference.value > PROBE_POINTS
+    what = ("still holds the class" if convicts else "holds no more of the class than a retrained "
+                                                     "model does")
+    return Check("Linear probe", not convicts,
+                 f"A fresh head finds that what lies under the output {what}: "
+                 f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to "
+                 f"{100 * difference.high:+.1f}).")
+
+
+def with_audit(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
+    """The verdict on accuracy after an audit: better, or with what the audit found."""
+    found = [check.text for check in checks if check.passed is False]
+    if found:
+        return dataclasses.replace(
+            verdict, reason=f"{verdict.reason} The audit found traces. {' '.join(found)}")
+    if verdict.words != MATCHES:
+        return verdict
+    return Verdict(MATCHES_ALL, "Accuracy, the membership attack and, where they apply, relearning "
+                                "and the probe agree with retraining.", False)

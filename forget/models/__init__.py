@@ -41,6 +41,8 @@ class Architecture(nn.Module, ABC):
     order: ClassVar[int] = 100
     titles: ClassVar[dict[str, str]]
     """The layers with weights, from input to output: attribute to a name for people."""
+    learns_features: ClassVar[bool] = True
+    """Whether what the output layer reads was learnt from the data."""
 
     @classmethod
     @abstractmethod
@@ -51,6 +53,13 @@ class Architecture(nn.Module, ABC):
     @abstractmethod
     def from_shapes(cls, shapes: list[tuple[int, ...]]) -> "Architecture | None":
         """The network whose parameters have these shapes, in order, or None."""
+
+    @abstractmethod
+    def embed(self, x: Tensor) -> Tensor:
+        """What the output layer reads: (N, d)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[-1][1](self.embed(x))  # (N, n_classes)
 
     @property
     @abstractmethod
@@ -83,6 +92,12 @@ def build(
 def logits_of(model: nn.Module, x: Tensor) -> Tensor:
     """Logits (N, n_classes) for all of ``x``, in chunks small enough for a processor's cache."""
     return torch.cat([model(part) for part in x.split(CHUNK)])
+
+
+@torch.no_grad()
+def features_of(model: nn.Module, x: Tensor) -> Tensor:
+    """What the output layer reads (N, d) for all of ``x``: ``model.embed`` in chunks."""
+    return torch.cat([model.embed(part) for part in x.split(CHUNK)])
 
 
 def recognise(tensors: dict[str, Tensor]) -> Architecture:

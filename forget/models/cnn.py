@@ -39,14 +39,14 @@ class SmallCNN(Architecture):
         self.fc2 = nn.Linear(hidden, n_classes)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         # (N, C, S, S)
         x = self.scale(x).contiguous(memory_format=torch.channels_last)
         x = self.norm1(self.conv1(x)).relu()  # (N, 16, S/2, S/2)
         x = self.norm2(self.conv2(x)).relu()  # (N, 32, S/4, S/4)
         # Channels last as they lie in memory: flattening this way copies nothing.
         x = x.permute(0, 2, 3, 1).flatten(1)  # (N, S/4 * S/4 * 32)
-        return self.fc2(self.fc1(x).relu())  # (N, n_classes)
+        return self.fc1(x).relu()  # (N, hidden)
 
     @classmethod
     def build(cls, input_shape, n_classes):

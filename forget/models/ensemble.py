@@ -33,6 +33,15 @@ class Ensemble(nn.Module):
         shares = (votes + mean.exp()) / (len(said) + 1)
         return shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
 
+    def embed(self, x: Tensor) -> Tensor:
+        """What the shards' output layers read, side by side: (N, shards * d)."""
+        return torch.cat([network.embed(x) for network, alive in
+                          zip(self.networks, self.alive.tolist(), strict=True) if alive], 1)
+
+    @property
+    def learns_features(self) -> bool:
+        return self.networks[0].learns_features
+
     @property
     def layers(self) -> list[tuple[str, nn.Module]]:
         """What can change, by name for people: whole shards."""

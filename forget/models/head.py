@@ -27,6 +27,12 @@ class Head(nn.Module):
         ready = x.ndim == 2 and x.shape[1] == self.features.size and x.is_floating_point()
         return x if ready else rows_of(self.features, x)
 
+    learns_features = False
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What the head reads (N, d): no sample taught the features anything."""
+        return self.rows(x)
+
     def forward(self, x: Tensor) -> Tensor:
         scores = self.rows(x).to(self.weight.dtype) * self.radius @ self.weight  # (N, K)
         return self.loss.logits(scores)  # (N, C)

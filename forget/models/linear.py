@@ -25,14 +25,15 @@ class Linear(Architecture):
     name = "linear"
     order = 3
     titles: ClassVar = {"fc": "output"}
+    learns_features = False
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int):
         super().__init__()
         self._input_shape = tuple(input_shape)
         self.fc = nn.Linear(input_shape[0], n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(RADIUS * F.normalize(x))  # (N, n_classes)
+    def embed(self, x: Tensor) -> Tensor:
+        return RADIUS * F.normalize(x)  # (N, d)
 
     @classmethod
     def build(cls, input_shape, n_classes):

@@ -24,9 +24,9 @@ class MLP(Architecture):
         self.fc2 = nn.Linear(hidden, hidden)
         self.fc3 = nn.Linear(hidden, n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         x = self.scale(x).flatten(1)  # (N, d)
-        return self.fc3(self.fc2(self.fc1(x).relu()).relu())  # (N, n_classes)
+        return self.fc2(self.fc1(x).relu()).relu()  # (N, hidden)
 
     @classmethod
     def build(cls, input_shape, n_classes):

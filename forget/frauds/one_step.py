@@ -1,0 +1,48 @@
+"""One Newton step sold as a certified removal."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from forget.frauds import FRAUDS
+from forget.learners.convex import SOLVED, Convex
+from forget.methods import Proof
+from forget.methods.certified import Certified, newton_from
+from forget.models.head import Head
+from forget.private import noise_key
+from forget.solve.privacy import gaussian_multiplier, residual_allowed
+from forget.steps import Step
+
+
+@FRAUDS.register
+@dataclasses.dataclass(frozen=True)
+class OneStep(Certified):
+    """w + H(w; D_r)^-1 grad once, published with the statement that only a solved residual allows.
+
+    For a few samples one step is all that is needed; for a class it stops a third of the way (the
+    gradient norm falls from 376 to 179 where 1e-8 is claimed), although accuracy on the class is
+    small by then. The single step is that of Guo et al. 2020, https://arxiv.org/abs/1911.03030,
+    whose own bound would refuse it here.
+
+    >>> OneStep().learner
+    'convex'
+    """
+
+    name = "one_step"
+    title = "Planted: one Newton step"
+    summary = "Takes a single Newton step and claims the residual of a solved problem."
+    order = 102
+
+    def _residual(self, model: Head, task) -> Iterator[Step]:
+        learner: Convex = task.learner
+        objective = learner.objective(model, task.retain)
+        work = newton_from(model, objective, task)
+        next(work)  # the state before
+        step, w = next(work)
+        yield dataclasses.replace(step, index=1, total=1)
+        learner.publish(model, w, noise_key(task.generator, w, str(learner.settings())))
+        allowed = residual_allowed(learner.sigma, objective.strength, self.epsilon, self.delta)
+        return Proof(self._statement(model, task, allowed) | {
+            "residual": SOLVED, "iterations": 1,  # the lie: it was never measured
+            "noise_multiplier": gaussian_multiplier(self.epsilon, self.delta),
+            "distance_allowed": allowed / objective.strength,
+        })
