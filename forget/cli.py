@@ -16,20 +16,31 @@ from tqdm import tqdm
 
 from forget import store
 from forget.adopt import adopt
+from forget.audit import MODELS, audit
+from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
 from forget.data.files import Progress
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError, NotVerified
-from forget.export import save_outcome, summary, write_json
+from forget.export import (
+    comparison_summary,
+    save_comparison,
+    save_outcome,
+    summary,
+    write_json,
+)
 from forget.faces.embedders import EMBEDDERS
+from forget.frauds import FRAUDS
 from forget.knobs import make
 from forget.learn import resume, start_from
 from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
+from forget.parallel import all_workers
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
+from forget.shadows import EVERY
 from forget.strangers import calibrate
 from forget.verify import verify
 from forget.warm import warm
@@ -95,6 +106,19 @@ def _parser() -> argparse.ArgumentParser:
                      "it, and the certificate where there is one")
     _common(sub)
 
+    sub = command("compare", _compare, "run several methods on one request over several seeds")
+    sub.add_argument("dataset", metavar="DATASET")
+    sub.add_argument("--forget", required=True, metavar="SPEC", help=FORMS)
+    sub.add_argument("--methods", default="all", metavar="NAME,NAME,…",
+                     help="or 'all'; planted frauds can be named too: " + ", ".join(FRAUDS))
+    sub.add_argument("--seeds", type=_count, default=3, metavar="N",
+                     help="seeds 0 to N - 1; two or more give spreads")
+    sub.add_argument("--audit", action="store_true",
+                     help="put each method on trial with shadow models (minutes)")
+    sub.add_argument("--shadows", type=int, default=MODELS, metavar="N",
+                     help=f"shadow models of the audit, a multiple of {EVERY}")
+    sub.add_argument("--out", type=Path, metavar="DIR",
+                     help="write comparison.json and .csv, report.html, and every run's record")
 
     sub = command("verify", _verify, "check a certificate against the model and the data")
     sub.add_argument("certificate", type=Path, metavar="CERTIFICATE")
@@ -240,6 +264,29 @@ def _run(options: argparse.Namespace) -> None:
     print(summary(result))
     if erased:
         print(f"deleted from the cache: {erased} embeddings of what was forgotten")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    source = find_dataset(options.dataset)
+    names = list(METHODS) if options.methods == "all" else options.methods.split(",")
+    entries = []
+    for name in names:
+        method = make(FRAUDS[name] if name in FRAUDS else METHODS[name], {})
+        entries.append((method, learner_for(source, method.learner, {})))
+    audits = {}
+    with Bars() as bars:
+        dataset = loaded(source, bars).to(pick_device())
+        request = parse_request(options.forget, dataset, 0)
+        warm()
+        comparison = compare(dataset, request, entries, range(options.seeds), bars)
+        if options.audit:
+            willing = [entry for entry in entries if entry[0].name not in comparison.refused]
+            audits = audit(dataset, request, willing, 0, options.shadows,
+                           processes=all_workers(), watch=bars)
+        comparison = with_audits(comparison, audits)
+        if options.out:
+            save_comparison(comparison, audits, options.out)
+    print(comparison_summary(comparison.to_json()))
 
 
 def _start(

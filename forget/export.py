@@ -3,10 +3,15 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from forget import store
+from forget.audit import Audit
 from forget.certificate import text_of
+from forget.compare import Comparison
+from forget.compare import csv_text as comparison_csv
 from forget.data.files import write_atomically
 from forget.errors import BadInput
 from forget.measure import SPLITS
@@ -118,3 +123,68 @@ def summary(result: Result) -> str:
                                   if certificate.get("retrained") else ""))
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)
+
+
+def save_comparison(comparison: Comparison, audits: Mapping[str, Audit], folder: Path) -> None:
+    """The table as JSON and CSV, the report, what audits found, and the record behind each run."""
+    from forget.report import html_text  # plotly takes a second to load, and few need it
+
+    shown = comparison.to_json()
+    _write(folder / "comparison.json", _json(shown))
+    _write(folder / "comparison.csv", comparison_csv(comparison).encode())
+    _write(folder / "report.html", html_text(shown, audits).encode())
+    _write_or_remove(folder / "audit.json", _json(
+        {name: found.to_json() for name, found in audits.items()}) if audits else None)
+    for name, record in comparison.records().items():
+        _write(folder / name, _json(record))
+
+
+def _json(shown: Any) -> bytes:
+    return (json.dumps(shown, indent=2, allow_nan=False) + "\n").encode()
+
+
+COLUMNS = ("method", "forget", "retain", "unseen f.", "unseen r.", "ToW", "attack", "relearn",
+           "probe", "seconds", "speed-up", "verdict")
+
+
+def comparison_summary(shown: dict[str, Any]) -> str:
+    """A comparison as a table for a terminal; accuracies in per cent, beside the retrained."""
+    forget, rows = shown["forget"], shown["rows"]
+    lines = [f"{shown['dataset']}: forget {forget['spec']} ({forget['train_samples']:,} samples), "
+             f"{len(shown['seeds'])} seeds; accuracies in %, unlearned/retrained; attack: AUC; "
+             "relearn: steps over retrained; probe: recall in %, unlearned/retrained"]
+    table = [COLUMNS, *(_cells(row, len(shown["seeds"])) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
+                        ).rstrip() for cells in table]
+    for row in rows:
+        checks = (row["audit"] or {"checks": []})["checks"]
+        lines += [f"{row['method']}: {check['text']}" for check in checks]
+    lines += [f"{name}: not run: {reason}" for name, reason in shown["refused"].items()]
+    return "\n".join(lines)
+
+
+def _cells(row: dict[str, Any], seeds: int) -> tuple[str, ...]:
+    ratio, probe = row["relearn"]["ratio"], row["probe"]
+    membership = row["membership"]
+    return (
+        row["method"],
+        *(f"{_points(row['accuracy'][split]['unlearned'])}/"
+          f"{_points(row['accuracy'][split]['reference'])}" for split in SPLITS),
+        f"{row['tug_of_war']['mean']:.3f}",
+        "-" if membership is None else f"{membership['unlearned']['auc']['value']:.3f}",
+        "-" if ratio is None else f"{ratio['value']:.2f}",
+        "-" if probe is None else f"{_points(probe['unlearned'])}/{_points(probe['reference'])}",
+        f"{row['seconds']['forget']['mean']:.2f}",
+        f"{row['speed_up']:.1f}x",
+        f"{row['verdict']} ({row['matching']} of {row['finished']} seeds)"
+        + ("" if row["audit"] is None or row["audit"]["clear"] else "; the audit found traces")
+        + ("" if row["finished"] == seeds else f"; {seeds - row['finished']} not finished"),
+    )
+
+
+def _points(value: dict[str, Any]) -> str:
+    if value["mean"] is None:
+        return "-"
+    spread = "" if value["spread"] is None else f"±{100 * value['spread']:.1f}"
+    return f"{100 * value['mean']:.1f}{spread}"

@@ -23,6 +23,11 @@ def workers() -> int:
     return int(text)
 
 
+def all_workers() -> int:
+    """Processes for work whose seconds are not measured: ``FORGET_WORKERS``, or one a core."""
+    return workers() if os.environ.get(WORKERS) else os.cpu_count() or 1
+
+
 def elsewhere() -> bool:
     """Whether jobs go to other processes."""
     return bool(os.environ.get(SCHEDULER)) or workers() > 1

@@ -1,5 +1,7 @@
 """What a caller is told while work goes on, and the curve that is measured on the way."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,6 +29,9 @@ class Watch:
 
     def unlearned(self, result: Result) -> None:
         """The unlearned model's figures are there; later, those of one more reference."""
+
+    def compared(self, comparison: Any) -> None:
+        """A :class:`~forget.compare.Comparison` has one more run finished."""
 
     def cancelled(self) -> bool:
         """Whether to stop before the next step."""

@@ -21,7 +21,7 @@ PRIOR = 4
 
 LEAST_VARIANCE = 1e-12
 MANY_OTHERS = 10_000
-"""Scores of non-members that a true-positive rate at 0.1 % false positives needs: ten false ones."""
+"""Scores of non-members that a true-positive rate at 0.1 % false positives needs."""
 
 
 def margin(predictions: Predictions) -> Tensor:
