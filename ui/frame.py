@@ -26,6 +26,8 @@ def navigate():
     return st.navigation([
         st.Page(PAGES / "digits.py", title="Digits", icon=":material/draw:", default=True),
         st.Page(PAGES / "faces.py", title="Faces", icon=":material/face:"),
+        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:"),
+        st.Page(PAGES / "audit.py", title="Audit", icon=":material/policy:"),
         st.Page(PAGES / "models.py", title="Models and data", icon=":material/database:",
                 url_path="models"),
     ], position="top")

@@ -1,16 +1,24 @@
 """What a page shows of its job: the place in the queue, the work, its curve, and a way out."""
 
+from typing import Any, Protocol
+
 import streamlit as st
 
 from ui import charts
 from ui.frame import plain_errors
 from ui.jobs import Job, State
-from ui.session import Session
 from ui.shared import job_queue
 
 
+class Holder(Protocol):
+    """What has a job under way, and the newest result that its page shows."""
+
+    job: Job | None
+    result: Any
+
+
 @st.fragment(run_every=1)
-def watch_job(held: Session) -> None:
+def watch_job(held: Holder) -> None:
     """Redraw the job's state every second; run the whole page again when it is over, or when its
     first figures are there."""
     job = held.job
@@ -27,7 +35,7 @@ def watch_job(held: Session) -> None:
             st.rerun()
 
 
-def _has_news(held: Session, job: Job) -> bool:
+def _has_news(held: Holder, job: Job) -> bool:
     """Whether the job has a partial result that the page does not show yet."""
     return job.partial is not None and held.result is not job.partial
 

@@ -37,7 +37,7 @@ class Job(Watch):
     ``doing``: what is happening now.  ``amount``: how much of it is done, of how much, and the
     unit, "step", "photo" or "byte": one tuple, so that a reader never sees halves of two.
     ``curve``: the points of the present phase.  ``partial``: a result with fewer references than
-    asked for.
+    asked for, or what else there is to show before the end.
     ``result``: what the work returned.  ``message``: why it failed, for a person.
     """
 
@@ -47,7 +47,7 @@ class Job(Watch):
         self.doing = "Waiting"
         self.amount = NOTHING_DONE
         self.curve: list[Point] = []
-        self.partial: Result | None = None
+        self.partial: Any = None
         self.result: Any = None
         self.message = ""
         self.started: float | None = None

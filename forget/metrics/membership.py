@@ -7,6 +7,7 @@ unlearned it and in one that never saw it, and a model's own score is weighed be
 """
 
 import dataclasses
+import math
 
 import torch
 from scipy import stats
@@ -106,15 +107,19 @@ def roc(
     (K, m).
 
     Intervals come from drawing whole models again (pairs of one model are not independent): the
-    standard deviation over the draws times Student's t for the number of models.
+    standard deviation over the draws, times Student's t for the number of models, times the root of
+    two, because the models that a Gaussian was fitted to are as much a matter of chance as those
+    that it judges. Raises :class:`BadInput` where a side is empty or a ratio is not a number.
     """
+    if not member.any() or member.all() or ratios.isnan().any():
+        raise BadInput("a curve needs scores of members and of others, all of them numbers")
     pairs = _Pairs(ratios, member)
     curve = pairs.curve(torch.ones(len(ratios), dtype=torch.float64))
     groups = _kinds(member)
     drawn = [pairs.figures(_draw(groups, len(ratios), generator)) for _ in range(resamples)]
     spread = torch.tensor(drawn, dtype=torch.float64).std(0).tolist()
     freedom = min(len(group) for group in groups) - 1
-    width = float(stats.t.ppf((1 + level) / 2, max(freedom, 1)))
+    width = math.sqrt(2) * float(stats.t.ppf((1 + level) / 2, max(freedom, 1)))
     auc, balanced, at_1, at_01 = (
         Interval(value, max(value - width * error, 0.0), min(value + width * error, 1.0))
         for value, error in zip(_figures_of(*curve, pairs.balanced(None)), spread, strict=True))
@@ -167,10 +172,12 @@ def _at(false: Tensor, true: Tensor, rate: float) -> float:
 
 
 def _kinds(member: Tensor) -> list[Tensor]:
-    """Rows of models that had all samples, none of them, or some: drawn again among themselves."""
+    """Rows that are drawn again among themselves: of a class, models with it and without it; of
+    samples, all models."""
     everything, nothing = member.all(1), ~member.any(1)
-    masks = (everything, nothing, ~(everything | nothing))
-    return [mask.nonzero().flatten() for mask in masks if mask.any()]
+    if not (everything | nothing).all():
+        return [torch.arange(len(member))]
+    return [mask.nonzero().flatten() for mask in (everything, nothing)]
 
 
 def _draw(groups: list[Tensor], n: int, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 import statistics
 
+import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -9,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from forget.data import Samples
+from forget.errors import Diverged
 from forget.models import features_of
 
 SHOTS = 10
@@ -27,19 +29,27 @@ def probe(
     regression on standardised features, is fitted on ten samples a class, drawn five times, and
     tested on up to 1,000 samples of the class; the mean over the draws is returned. If it finds the
     class as easily as in the original, the class was hidden. None where no feature was learnt from
-    the data, or where a part has no sample of the class.
+    the data, or where a part has no sample of the class. Raises :class:`Diverged` for features that
+    are not finite.
     """
     asked = test.take((test.y == class_index).nonzero().flatten()[:TESTED])
     if not model.learns_features or not len(asked) or not (train.y == class_index).any():
         return None
-    features = features_of(model, asked.x).cpu().numpy()
+    features = _finite(model, asked)
     found = []
     for _ in range(DRAWS):
         shown = train.take(_few_of_each(train, generator))
         head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        head.fit(features_of(model, shown.x).cpu().numpy(), shown.y.cpu().numpy())
+        head.fit(_finite(model, shown), shown.y.cpu().numpy())
         found.append((head.predict(features) == class_index).mean())
     return statistics.fmean(found)
+
+
+def _finite(model: nn.Module, data: Samples) -> np.ndarray:
+    features = features_of(model, data.x).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise Diverged("the model's features are not finite: undo, take a smaller lr and try again")
+    return features
 
 
 def _few_of_each(data: Samples, generator: torch.Generator) -> torch.Tensor:

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forget.data import Samples
+from forget.errors import BadInput, Diverged
 from forget.models import logits_of
 
 BACK_WITHIN = 0.05
 """Accuracy on D_f counts as back within so much of the original's."""
 
-STEPS = 100
+STEPS = 200
 LR = 1e-3
 BATCH = 32
 MEASURED = 256
@@ -43,7 +44,11 @@ def relearn(
     al. 2020, https://arxiv.org/abs/1911.04933; Tarun et al. 2021,
     https://arxiv.org/abs/2111.08947), a scar makes it slower. Each step takes 32 samples of D_f and
     32 of D_r through Adam at 1e-3, all layers; accuracy is measured on up to 256 samples of D_f.
+    Raises :class:`BadInput` where D_f is empty and :class:`Diverged` for outputs that are not
+    finite.
     """
+    if not len(forget):
+        raise BadInput("there is nothing to relearn; ask for samples that exist")
     shared = {id(value): value for value in getattr(model, "secret", {}).values()}
     model = copy.deepcopy(model, shared).requires_grad_(True).train()
     seen = forget.take(_draw(len(forget), MEASURED, generator))
@@ -66,7 +71,10 @@ def _draw(n: int, most: int, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _accuracy(model: nn.Module, data: Samples) -> float:
-    return (logits_of(model, data.x).argmax(1) == data.y).double().mean().item()
+    logits = logits_of(model, data.x)
+    if not logits.isfinite().all():
+        raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try again")
+    return (logits.argmax(1) == data.y).double().mean().item()
 
 
 def _reached(accuracies: list[float], target: float) -> float:

@@ -1,0 +1,104 @@
+"""What Compare and Audit ask alike: which data, and what to forget of them."""
+
+import streamlit as st
+
+from forget.data import Dataset
+from forget.errors import BadInput
+from forget.request import Request, parse_request
+from ui.compare_work import Work, dataset_of
+from ui.digit_input import DIGITS
+from ui.face_input import FACES
+from ui.forget_form import choose_class
+from ui.frame import plain, sentence
+from ui.job_progress import watch_job
+from ui.subject import Subject
+
+SUBJECTS = {"mnist": DIGITS, "faces": FACES}
+TITLES = {"mnist": "Digits", "faces": "Faces"}
+CLASS, RANDOM, SAMPLES = "class", "random", "samples"
+IN_URL = "query-params"
+
+
+def choose_data(page: str) -> str:
+    """The name of one dataset; it stands in the page's address."""
+    return st.segmented_control("Data", list(SUBJECTS), default="mnist", required=True,
+                                format_func=TITLES.get, key=f"{page}.data", bind=IN_URL)
+
+
+def get_dataset(held: Work, name: str) -> Dataset | None:
+    """The dataset; None while a job fetches it, which is then shown."""
+    dataset = dataset_of(held, name)
+    if dataset is not None:
+        return dataset
+    getting = held.getting[name]
+    if not getting.job.over:
+        st.info("Getting the data ready. This happens once.", icon=":material/download:")
+        watch_job(getting)
+        return None
+    st.error(getting.job.message or "Stopped before the data were ready.", icon=":material/error:")
+    if st.button("Try again", icon=":material/refresh:", key=f"{name}.again"):
+        getting.job = None
+        st.rerun()
+    return None
+
+
+def choose_request(page: str, dataset: Dataset) -> Request | None:
+    """What to forget; None, with a sentence, while it is not a request."""
+    subject = SUBJECTS[dataset.name]
+    names = {CLASS: f"A {subject.one}", RANDOM: f"Random {subject.samples}",
+             SAMPLES: f"{subject.samples.capitalize()} by number"}
+    kind = st.segmented_control("What to forget", list(names), default=CLASS, required=True,
+                                format_func=names.get, key=f"{page}.kind", wrap=True,
+                                persist_state="session")
+    spec = {CLASS: _class, RANDOM: _random, SAMPLES: _samples}[kind](page, subject, dataset)
+    if spec is None:
+        return None
+    try:
+        return parse_request(spec, dataset, 0)
+    except BadInput as error:
+        st.warning(sentence(error), icon=":material/info:")
+        return None
+
+
+def _class(page: str, subject: Subject, dataset: Dataset) -> str:
+    names, key, asked = dataset.classes, f"{page}.class.{dataset.name}", f"{page}.class"
+    if key not in st.session_state and st.query_params.get(asked) in names:
+        st.session_state[key] = st.query_params[asked]  # a list that can be searched binds nothing
+    name = choose_class(f"{subject.one.capitalize()} to forget", names,
+                        names[min(subject.first, len(names) - 1)], key)
+    st.query_params[asked] = name
+    count = int((dataset.train.y == names.index(name)).sum())
+    st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")
+    return f"class:{name}"
+
+
+def _random(page: str, subject: Subject, dataset: Dataset) -> str:
+    most = len(dataset.train) // 2
+    count = st.number_input("How many", 1, most, min(100, most // 10 + 1),
+                            key=f"{page}.count.{dataset.name}", persist_state="session",
+                            help="Drawn from the training set; the same ones every time.")
+    return f"random:{count}"
+
+
+def _samples(page: str, subject: Subject, dataset: Dataset) -> str | None:
+    text = st.text_input("Their numbers", key=f"{page}.ids.{dataset.name}",
+                         placeholder="3, 17, 99", persist_state="session",
+                         help=f"Places in the training set, from 0 to {len(dataset.train) - 1:,}, "
+                         "with commas between. Digits and Faces show them under "
+                         f"“{subject.samples.capitalize()} I pick”.")
+    if not text.strip():
+        st.caption("Write at least one number.")
+        return None
+    return "samples:" + text.replace(" ", "")
+
+
+def asked(data: str, spec: str, samples: int) -> str:
+    """A request in words, for Markdown.
+
+    >>> asked("mnist", "class:7", 5715)
+    'Digits: forget 7 (5,715 training samples)'
+    """
+    subject = SUBJECTS[data]
+    form, _, what = spec.partition(":")
+    count = f"{samples:,} training {subject.sample if samples == 1 else subject.samples}"
+    return f"{TITLES[data]}: forget " + (f"{plain(what)} ({count})" if form == CLASS else count)
