@@ -22,9 +22,9 @@ from forget.data import find_dataset
 from forget.export import comparison_summary
 from forget.learners import learner_for
 from forget.methods import METHODS
+from forget.paths import downloads
 from forget.request import parse_request
 from forget.warm import warm
-from tests.browser import copy_home
 
 REQUESTS = {"digits": ("mnist", ("class:7", "random:100")),
             "faces": ("faces", ("class:s7", "three photos of s7"))}
@@ -61,7 +61,7 @@ def audits(shadows: int, workers: int) -> None:
         for spec in specs:
             print(f"\n{name}, {spec}: {shadows} shadow models a learner\n{'':17}"
                   f"{'AUC, 95 %: original':24}{'unlearned':24}{'retrained':24}"
-                  f"{'TPR at 1 %':12}{'KLoM (floor)':15}{'relearn, 95 %':24}probe, points", flush=True)
+                  f"{'TPR at 1 %':12}{'KLoM (floor)':15}{'relearn, 95 %':24}probe, points")
             for method, learner in entries(source):
                 found = audit(dataset, requested(spec, dataset), [(method, learner)], 0, shadows,
                               processes=workers)[method.name]
@@ -89,6 +89,15 @@ def interval(shown: dict | None, digits: int = 3) -> str:
             f"{shown['high']:.{digits}f})")
 
 
+def new_home(folder: Path) -> Path:
+    """A folder with what was downloaded and nothing that was trained."""
+    folder.mkdir()
+    for path in downloads().iterdir():
+        if path.name not in ("trained", "runs", "audits"):
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=(*REQUESTS, "audit"))
@@ -98,7 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if "FORGET_HOME" not in os.environ:
-            os.environ["FORGET_HOME"] = str(copy_home(Path(folder) / "home"))
+            os.environ["FORGET_HOME"] = str(new_home(Path(folder) / "home"))
         print(f"python -m bench.compare: {os.cpu_count()} cores, {platform.machine()}, torch "
               f"{torch.__version__}, one thread a model")
         for part in REQUESTS:

@@ -4,6 +4,7 @@ Every value is escaped on its way into the page: only what this module made coun
 """
 
 import html
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,14 +30,15 @@ NO_CERTIFICATE = "This method certifies nothing."
 GLOSSARY = {
     "Accuracy": "The share of samples that a model gets right: trained on means samples that the "
                 "original learnt from, unseen means samples of the test set.",
-    "Gap": "Unlearned minus retrained, in percentage points; 0 is ideal, above or below.",
+    "Gap": "Unlearned minus retrained, in percentage points; 0 is ideal.",
     "±": "The standard deviation over the seeds: how much of a difference is only chance.",
     "Tug-of-war": "The product of 1 − |gap| over what was to forget, what was to keep and unseen "
                   "samples to keep; 1 is as good as retraining.",
     "Membership attack, AUC": "How often an attack that knows many models trained in the same way "
                               "ranks a forgotten sample above one never seen; 0.5 is guessing.",
-    "True at 1 % false": "The share of forgotten samples that the attack finds when it takes one "
-                         "in 100 samples never seen for a forgotten one; 1 % is guessing.",
+    "Membership attack, true at 1 % false": (
+        "The share of forgotten samples that the attack finds when it takes one in 100 samples "
+        "never seen for a forgotten one; 1 % is guessing."),
     "Weak attack": "An attack that looks at one model only; it finds little even where much is "
                    "left, so its 0.5 proves nothing.",
     "Relearning": "Steps until what was forgotten is learnt again, unlearned over retrained; 1 is "
@@ -189,17 +191,20 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
         **{f"Accuracy, {name}": _accuracy(row["accuracy"][split], empty, notes)
            for split, name in SPLIT_NAMES.items()},
         "Tug-of-war": _cell(_mean(row["tug_of_war"])),
-        "Membership attack": _membership(row["membership"], notes),
+        "Membership attack, AUC": _attack(row["membership"], "auc", "{:.2f}".format, notes),
+        "Membership attack, true at 1 % false": _attack(row["membership"], "tpr_at_1", percent,
+                                                        notes),
         "Relearning": _cell(_dash(back["why"], notes)) if back["ratio"] is None else _cell(
-            f"{_interval(back['ratio'])}", *(f"{KINDS[kind].lower()} {_steps(steps)} steps"
+            _interval(back["ratio"]), *(f"{KINDS[kind].lower()} "
+                                             f"{', '.join(f'{one:.3g}' for one in steps)} steps"
                                              for kind, steps in back["steps"].items())),
         "Linear probe": _cell(_dash(row["probe_why"], notes)) if row["probe"] is None else _cell(
             _share(row["probe"]["unlearned"]), *_beside(row["probe"], _share)),
-        "Seconds": _cell(f"forget {_mean(seconds['forget'], _short)} s",
-                         f"retrain {_mean(seconds['retrain'], _short)} s",
+        "Seconds": _cell(f"forget {_time(seconds['forget'])}",
+                         f"retrain {_time(seconds['retrain'])}",
                          _joined("prepare ", _dash(NO_SECONDS, notes)
                                  if seconds["prepare"]["mean"] is None
-                                 else f"{_mean(seconds['prepare'], _short)} s")),
+                                 else _time(seconds["prepare"]))),
         "Speed-up": _cell(times[0], _joined("with preparation ", times[1])),
         "Certificate": _cell(_dash(NO_CERTIFICATE, notes)) if certificate is None else _cell(
             f"ε {certificate['epsilon']:g}, δ {certificate['delta']:g}",
@@ -223,17 +228,18 @@ def _dash(why: str, notes: list[str]) -> Html:
 def _accuracy(values: Mapping[str, Any], why: str, notes: list[str]) -> Html:
     if values["unlearned"]["mean"] is None:
         return _cell(_dash(why, notes))
-    gap = "–" if values["gap"] is None else f"{100 * values['gap']:+.1f} points"
-    return _cell(_share(values["unlearned"]), *_beside(values, _share), f"gap {gap}")
+    gap = "–" if values["gap"] is None else f"{100 * values['gap']:+.1f}".replace("-", "−")
+    return _cell(_share(values["unlearned"]), *_beside(values, _share), f"gap {gap} points")
 
 
-def _membership(found: Mapping[str, Any] | None, notes: list[str]) -> Html:
+def _attack(found: Mapping[str, Any] | None, what: str, written, notes: list[str]) -> Html:
     if found is None:
         return _cell(_dash(NO_ATTACK, notes))
-    return _cell(f"AUC {_interval(found['unlearned']['auc'])}",
-                 *_beside(found, lambda attack: _interval(attack["auc"])),
-                 f"true at 1 % false {_interval(found['unlearned']['tpr_at_1'], percent)}",
-                 *_beside(found, lambda attack: _interval(attack["tpr_at_1"], percent)))
+
+    def one(attack: Mapping[str, Any]) -> str:
+        return _interval(attack[what], written)
+
+    return _cell(one(found["unlearned"]), *_beside(found, one))
 
 
 def _beside(values: Mapping[str, Any], written) -> list[str]:
@@ -252,16 +258,19 @@ def _share(value: Mapping[str, Any]) -> str:
     return "–" if value["mean"] is None else _mean(value, lambda one: f"{100 * one:.1f}") + " %"
 
 
-def _short(value: float) -> str:
-    """
-    >>> _short(1234.5), _short(0.01234)
-    ('1,234', '0.0123')
-    """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _time(value: Mapping[str, Any]) -> str:
+    return _mean(value, lambda one: _short(one, value["mean"])) + " s"
 
 
-def _steps(steps: list[float]) -> str:
-    return ", ".join(map(_short, steps))
+def _short(value: float, like: float | None = None) -> str:
+    """Three figures, or as many decimals as ``like`` has then.
+
+    >>> _short(1234.5), _short(0.01234), _short(0.5, like=30.0)
+    ('1,234', '0.0123', '0.5')
+    """
+    size = abs(value if like is None else like)
+    decimals = min(max(2 - math.floor(math.log10(size)), 0), 6) if size else 0
+    return f"{value:,.{decimals}f}"
 
 
 def _interval(value: Mapping[str, float | None], written="{:.2f}".format) -> str:

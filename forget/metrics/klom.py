@@ -14,8 +14,8 @@ def klom(reference: Tensor, unlearned: Tensor) -> Tensor:
     KL of margins (Georgiev et al. 2024, https://arxiv.org/abs/2410.23232). ``reference`` (R, m),
     ``unlearned`` (U, m): margins of R and U models; NaN leaves a model out for a sample. Estimator:
     a histogram of ten bins of equal mass of both sides' margins together, half a count added to
-    each bin. NaN where a side has no model left. With few models it is above 0 for equal distributions too: look at it beside the KLoM
-    of one group of retrained models against another.
+    each bin. NaN where a side has no model left. With few models it is above 0 for equal
+    distributions too: look at it beside the KLoM of one group of retrained models against another.
     """
     both = zip(reference.double().numpy().T, unlearned.double().numpy().T, strict=True)
     return torch.tensor([_of_one(a[~np.isnan(a)], b[~np.isnan(b)]) for a, b in both],
