@@ -3,8 +3,8 @@
     python -m bench.shadows [--only CASE ...] [--models K] [--samples N] [--repeats N] [--full]
 
 Every way trains the same models by the learner's own recipe: model k starts from seed k and reads
-its own random part of one pool, in its own order. Images are trained for one epoch and the seconds
-scaled to all steps, vectors to the end. Ways take turns within a repetition: seconds are medians
+its own random part of one pool, in its own order. What takes long is timed for the steps that the
+table says, and the seconds scaled to all. Ways take turns within a repetition: seconds are medians
 over the repetitions, ratios medians of the ratios within one. The machine may be shared, so trust
 the ratios, and mind that two threads wait for each other where others work.
 
@@ -125,10 +125,6 @@ class Pictures(Rows):
         return self.transform(to_pil_image(self.data.x[row])), int(self.data.y[row])
 
 
-def part_of(case: Case) -> int:
-    return min(PART, case.steps)
-
-
 def usual(case: Case, seeds: Sequence[int], rows: type[Rows]) -> list[nn.Module]:
     """The first ``PART`` steps of a loop over a DataLoader; the models are half done."""
     models = []
@@ -138,7 +134,7 @@ def usual(case: Case, seeds: Sequence[int], rows: type[Rows]) -> list[nn.Module]
         loader = DataLoader(rows(case.pool.take(part)), case.learner.batch_size, shuffle=True,
                             generator=draw)
         endless = itertools.chain.from_iterable(itertools.repeat(loader))
-        for x, y in itertools.islice(endless, part_of(case)):
+        for x, y in itertools.islice(endless, min(PART, case.steps)):
             if rows is Rows:
                 x = shifted(x, case.learner.shift, draw)
             loss = F.cross_entropy(model(x), y)
@@ -342,6 +338,16 @@ class Way:
     part: bool = False
     in_processes: bool = False
 
+    def timed(self, case: Case) -> Case:
+        """An epoch of images; all of it in processes, where sending a job must not weigh more than
+        it does."""
+        return case.short(1) if case.images and not self.in_processes else case
+
+    def steps(self, case: Case) -> int:
+        """Steps that are timed."""
+        steps = self.timed(case).steps
+        return min(PART, steps) if self.part else steps
+
 
 def ways_for(case: Case, k: int) -> list[Way]:
     """Every way; loops train one model a turn, the others ``k``."""
@@ -366,14 +372,15 @@ def ways_for(case: Case, k: int) -> list[Way]:
 
 
 def seconds_a_model(way: Way, case: Case, first_seed: int) -> tuple[float, list[nn.Module]]:
+    """Scaled to all steps, and the models."""
     torch.set_num_threads(way.threads)
     if way.in_processes:
         wake()
     started = time.perf_counter()
-    models = way.train(case, range(first_seed, first_seed + way.models))
+    models = way.train(way.timed(case), range(first_seed, first_seed + way.models))
     seconds = (time.perf_counter() - started) / way.models
     torch.set_num_threads(1)
-    return seconds * (case.steps / part_of(case) if way.part else 1), models
+    return seconds * case.steps / way.steps(case), models
 
 
 def mean_accuracy(models: Sequence[nn.Module], test: Samples) -> float:
@@ -384,20 +391,18 @@ def compare(case: Case, test: Samples, k: int, repeats: int) -> None:
     """Print the table of one case."""
     ways = ways_for(case, k)
     start_up = start_processes()
-    timed = case.short(1) if case.images else case
     seconds, accuracy = {way: [] for way in ways}, {}
     for repeat in range(-1, repeats):  # the first one is to warm up
         for way in ways:
-            spent, models = seconds_a_model(way, timed, max(repeat, 0) * k)
+            spent, models = seconds_a_model(way, case, max(repeat, 0) * k)
             if repeat >= 0:
-                seconds[way].append(spent * case.steps / timed.steps)
+                seconds[way].append(spent)
             elif not way.part:
                 accuracy[way] = mean_accuracy(models, test)
     print(f"{case.samples:,} samples, {case.steps} steps of {case.learner.batch_size}; two "
           f"processes start in {start_up:.1f} s")
-    print(f"timed: {timed.steps} steps, the DataLoaders {part_of(timed)}; accuracy after the steps "
-          "timed, mean")
-    print(f"{'':36}{'threads':>8}{'s a model':>11}{'faster':>9}{'accuracy':>10}{MANY:>7} models, s")
+    print(f"{'':36}{'threads':>8}{'timed':>7}{'s a model':>11}{'faster':>9}{'accuracy':>10}"
+          f"{MANY:>7} models, s")
     usual_seconds = [min(pair) for pair in zip(seconds[ways[0]], seconds[ways[1]], strict=True)]
     for way, found in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(usual_seconds, found, strict=True))
@@ -405,8 +410,8 @@ def compare(case: Case, test: Samples, k: int, repeats: int) -> None:
         many = MANY * middle + (start_up if way.in_processes else 0)
         right = f"{accuracy[way]:.2%}" if way in accuracy else ""
         threads = "2 x 1" if way.in_processes else str(way.threads)
-        print(f"{way.title:36}{threads:>8}{middle:11.3f}{ratio:8.2f}x{right:>10}{many:10.0f}",
-              flush=True)
+        print(f"{way.title:36}{threads:>8}{way.steps(case):7}{middle:11.3f}{ratio:8.2f}x"
+              f"{right:>10}{many:10.0f}", flush=True)
 
 
 # What the recipe could save.

@@ -168,8 +168,10 @@ def score(
 
 
 def _carried_out(work: list[tuple], processes: int, watch: Watch) -> Iterator[tuple[int, Scores]]:
-    """Every job's scores as they are made: here, where the watch can stop a training, or apart."""
-    if processes == 1 and not parallel.elsewhere():
+    """Every job's scores as they are made: here, where the watch can stop a training and where an
+    accelerator is, or in other processes."""
+    on_card = any(job[0].dataset.train.y.device.type != "cpu" for job in work)
+    if on_card or (processes == 1 and not parallel.elsewhere()):
         yield from ((index, measured(*job, watch)) for index, job in enumerate(work))
     else:
         yield from parallel.each(measured, work, processes)
