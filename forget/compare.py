@@ -27,7 +27,7 @@ from forget.device import THREADS, derive, generator, versions
 from forget.errors import BadInput, DamagedFile, Diverged
 from forget.learn import learn, start_from
 from forget.learners import Learner
-from forget.measure import SPLITS, Splits
+from forget.measure import ORIGINAL, RETRAINED, SPLITS, UNLEARNED, Splits
 from forget.methods import Method
 from forget.metrics.distance import tug_of_war
 from forget.metrics.interval import Interval, ratio_of_means
@@ -48,7 +48,6 @@ VERSION = 1
 """Of what a record holds: another one makes all runs anew."""
 
 MODELS = ("original", "unlearned", "retrained")
-ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
 MOST_SEEDS = 100
 
 Entry = tuple[Method, Learner]

@@ -16,9 +16,8 @@ from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from forget.measure import ORIGINAL, RETRAINED, UNLEARNED
 from forget.metrics.membership import Roc
-
-ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
 
 COLOURS = {ORIGINAL: "#0072B2", UNLEARNED: "#D55E00", RETRAINED: "#009E73"}
 PATTERNS = {ORIGINAL: "", UNLEARNED: "/", RETRAINED: "x"}

@@ -10,6 +10,9 @@ from forget.data import Dataset
 from forget.metrics.accuracy import Predictions
 from forget.request import Forgotten, Request, split
 
+ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
+"""What a person reads for each model."""
+
 SPLITS = ("forget_accuracy", "retain_accuracy", "test_forget_accuracy", "test_retain_accuracy")
 
 

@@ -5,39 +5,37 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
+from forget import figures
+from forget.figures import (
+    COLOURS,
+    FORGET,
+    LEGEND,
+    LEGIBLE,
+    ORIGINAL,
+    PARTS,
+    PATTERNS,
+    PERCENT,
+    RETAIN,
+    RETRAINED,
+    UNLEARNED,
+    percent,
+)
 from forget.result import Result
 from forget.sharding import Plan
 from forget.steps import Point
 
-ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
-
-COLOURS = {ORIGINAL: "#0072B2", UNLEARNED: "#D55E00", RETRAINED: "#009E73"}
-PATTERNS = {ORIGINAL: "", UNLEARNED: "/", RETRAINED: "x"}
-"""Colours and hatchings that colour-blind readers can tell apart (Okabe and Ito 2008)."""
-
-FORGET, RETAIN = "To forget", "To keep"
 DASHES = {FORGET: "solid", RETAIN: "dash"}
-SPLIT_COLOURS = {FORGET: "#CC79A7", RETAIN: "#56B4E9"}
+SPLIT_COLOURS = {part: PARTS[part].colour for part in (FORGET, RETAIN)}
 
-LEGIBLE = 15
-"""Classes up to which a matrix has room for its numbers, and bars for those that stay empty."""
 
-PERCENT = {"tickformat": ".0%", "range": [-0.02, 1.04]}
-LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
+QUIET = {"displayModeBar": False, "scrollZoom": False}
+"""No toolbar, and a page that scrolls where a finger rests on a chart."""
 
 
 def show(figure: go.Figure, alt: str, height: int = 320, top: int = 36, **where) -> None:
     """Draw a figure with its text alternative, without the toolbar; ``top`` is its margin there."""
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": top, "b": 8})
-    st.plotly_chart(figure, alt=alt, config={"displayModeBar": False, "scrollZoom": False}, **where)
-
-
-def percent(value: float | None) -> str:
-    """
-    >>> percent(0.12345), percent(None)
-    ('12.3 %', '–')
-    """
-    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+    st.plotly_chart(figure, alt=alt, config=QUIET, **where)
 
 
 def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> None:
@@ -170,18 +168,8 @@ def per_class(result: Result, one: str) -> None:
               UNLEARNED: result.measured_unlearned.test.per_class}
     if result.measured_references:
         models[RETRAINED] = _mean_by_class([m.test.per_class for m in result.measured_references])
-    figure = go.Figure()
-    for name, values in models.items():
-        figure.add_bar(x=list(result.classes), y=values, name=name, marker_color=COLOURS[name],
-                       marker_pattern_shape=PATTERNS[name],
-                       hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>")
-    figure.update_layout(barmode="group", legend=LEGEND)
-    figure.update_xaxes(title=one.capitalize(), type="category")
-    figure.update_yaxes(title="Accuracy on unseen samples", **PERCENT)
-    show(figure, "Accuracy by class: " + "; ".join(
-        f"{name} " + ", ".join(f"{c} {percent(v)}" for c, v in
-                               zip(result.classes, values, strict=True))
-        for name, values in models.items()), height=360)
+    drawn = figures.per_class(result.classes, models, one)
+    st.plotly_chart(drawn.figure, alt=drawn.alt, config=QUIET)
 
 
 def _mean_by_class(several: Sequence[Sequence[float | None]]) -> list[float | None]:
