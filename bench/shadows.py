@@ -456,7 +456,7 @@ def variants_of(case: Case) -> dict[str, tuple[Case, Callable]]:
         "batch 64, min_steps 1200": (changed(batch_size=64, min_steps=1200), loop),
         "batch 256, min_steps 300": (changed(batch_size=256, min_steps=300), loop),
         "batch 512, min_steps 150": (changed(batch_size=512, min_steps=150), loop),
-        **{f"min_steps {least}": (changed(min_steps=least), loop) for least in (474, 316, 237)},
+        **{f"min_steps {least}": (changed(min_steps=least), loop) for least in (395, 316, 237)},
     }
 
 
