@@ -9,7 +9,7 @@ from forget.audit import Exposure, shown
 from ui import shared
 from ui.audit_trial import Tried
 from ui.compare_draw import draw
-from ui.compare_request import SUBJECTS
+from ui.compare_request import subject_of
 
 STOPS = 100
 """Places of the slider: thinned evenly, so that each takes in about as many samples."""
@@ -25,8 +25,8 @@ def explorer(tried: Tried) -> None:
                 "been learnt and unlearned. Lower it to find more, and see who is wrongly accused.")
     stops = _stops(exposure.ratios)
     threshold = st.select_slider(
-        "Threshold", stops, value=min(stops, key=abs), key=f"audit.threshold.{id(exposure)}",
-        format_func=lambda value: f"{value:+.3g}",
+        "Threshold", list(stops), value=0.0, key=f"audit.threshold.{'.'.join(tried.key)}",
+        format_func=lambda value: stops.get(value, ""),
         help="Log-likelihood ratio in nats: above 0 a sample's score is more likely in a model "
         "that unlearned it than in one that never saw it. The steps lie on real scores.")
     accused = exposure.ratios >= threshold
@@ -40,12 +40,22 @@ def explorer(tried: Tried) -> None:
                "other, and no threshold exposes more than it wrongly accuses.")
 
 
-def _stops(ratios: Tensor) -> list[float]:
-    """Thresholds from one that accuses everybody to one that accuses nobody, 0 among them."""
+def _stops(ratios: Tensor) -> dict[float, str]:
+    """Thresholds, rising, from one that accuses everybody to one that accuses nobody, 0 among them;
+    each as it is written, with as many digits as tell them all apart."""
     values = ratios.double().flatten().sort().values
     rows = torch.linspace(0, len(values) - 1, min(len(values), STOPS)).long()
-    span = max((values[-1] - values[0]).item(), 1.0)
-    return sorted({*values[rows].tolist(), 0.0, values[-1].item() + 0.01 * span})
+    beyond = values[-1].item() + max(0.01 * (values[-1] - values[0]).abs().item(), 1.0)
+    stops = sorted({*values[rows].tolist(), 0.0, beyond})
+    for digits in range(3, 18):
+        written = [_written(stop, digits) for stop in stops]
+        if len(set(written)) == len(stops):
+            break
+    return dict(zip(stops, written, strict=True))
+
+
+def _written(score: float, digits: int = 3) -> str:
+    return f"{score:+.{digits}g}" if score else "0"
 
 
 def _counts(exposure: Exposure, accused: Tensor) -> None:
@@ -61,7 +71,7 @@ def _counts(exposure: Exposure, accused: Tensor) -> None:
 
 def _gallery(tried: Tried, chosen: Tensor, title: str) -> None:
     """Pictures of the samples (2, m) that are chosen, the highest scores first."""
-    exposure, subject = tried.audit.exposure, SUBJECTS[tried.data]
+    exposure, subject = tried.audit.exposure, subject_of(tried.data)
     here = chosen.any(0)
     if not here.any():
         st.caption(f"{title}: nobody.")
@@ -75,4 +85,4 @@ def _gallery(tried: Tried, chosen: Tensor, title: str) -> None:
         for row, (number, value) in enumerate(zip(samples.ids.tolist(), score[best].tolist(),
                                                   strict=True)):
             st.image(subject.picture(samples.shown(row), SIDE), width=SIDE,
-                     caption=f"{value:+.3g}", alt=f"Training {subject.sample} {number}")
+                     caption=_written(value), alt=f"Training {subject.sample} {number}")

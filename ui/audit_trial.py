@@ -21,7 +21,8 @@ SHADOWS = (24, 32, 64, 128)
 REAL, PLANTED = "Methods", "Planted frauds"
 CANCELLED = ("Cancelled. The small models that were finished are kept; put the method on trial "
              "again and it goes on from there.")
-COST = {"mnist": "about 3 seconds each, on digits", "faces": "well under a second each, on faces"}
+COST = {"mnist": "several seconds each on digits, so some minutes in all",
+        "faces": "well under a second each on faces"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,9 @@ def trial() -> Trial:
 
 def audits_of(data: str, request: Request) -> dict[str, Audit]:
     """What this tab's audits found on one request: method to audit."""
-    wanted = (data, Forgotten((request,)).key)
-    return {key[2]: tried.audit for key, tried in trial().audits.items() if key[:2] == wanted}
+    held, wanted = trial(), (data, Forgotten((request,)).key)
+    held.collect()
+    return {key[2]: tried.audit for key, tried in held.audits.items() if key[:2] == wanted}
 
 
 def put_on_trial(held: Trial) -> None:
@@ -85,7 +87,7 @@ def put_on_trial(held: Trial) -> None:
 
 
 def _choose_method() -> type[Method]:
-    kind = st.segmented_control("Who is on trial", (REAL, PLANTED), default=REAL, required=True,
+    kind = st.segmented_control("Kind", (REAL, PLANTED), default=REAL, required=True,
                                 key="audit.kind_of_method", persist_state="session")
     registry = METHODS if kind == REAL else FRAUDS
     if kind == PLANTED:

@@ -6,22 +6,29 @@ from forget.data import Dataset
 from forget.errors import BadInput
 from forget.request import Request, parse_request
 from ui.compare_work import Work, dataset_of
-from ui.digit_input import DIGITS
 from ui.face_input import FACES
 from ui.forget_form import choose_class
 from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.subject import Subject
 
-SUBJECTS = {"mnist": DIGITS, "faces": FACES}
 TITLES = {"mnist": "Digits", "faces": "Faces"}
 CLASS, RANDOM, SAMPLES = "class", "random", "samples"
 IN_URL = "query-params"
 
 
+def subject_of(data: str) -> Subject:
+    """The words and pictures of a dataset."""
+    if data == "faces":
+        return FACES
+    from ui.digit_input import DIGITS  # the canvas can be imported only while a page runs
+
+    return DIGITS
+
+
 def choose_data(page: str) -> str:
     """The name of one dataset; it stands in the page's address."""
-    return st.segmented_control("Data", list(SUBJECTS), default="mnist", required=True,
+    return st.segmented_control("Data", list(TITLES), default="mnist", required=True,
                                 format_func=TITLES.get, key=f"{page}.data", bind=IN_URL)
 
 
@@ -44,7 +51,7 @@ def get_dataset(held: Work, name: str) -> Dataset | None:
 
 def choose_request(page: str, dataset: Dataset) -> Request | None:
     """What to forget; None, with a sentence, while it is not a request."""
-    subject = SUBJECTS[dataset.name]
+    subject = subject_of(dataset.name)
     names = {CLASS: f"A {subject.one}", RANDOM: f"Random {subject.samples}",
              SAMPLES: f"{subject.samples.capitalize()} by number"}
     kind = st.segmented_control("What to forget", list(names), default=CLASS, required=True,
@@ -95,10 +102,10 @@ def _samples(page: str, subject: Subject, dataset: Dataset) -> str | None:
 def asked(data: str, spec: str, samples: int) -> str:
     """A request in words, for Markdown.
 
-    >>> asked("mnist", "class:7", 5715)
-    'Digits: forget 7 (5,715 training samples)'
+    >>> asked("faces", "class:s7", 4)
+    'Faces: forget s7 (4 training photos)'
     """
-    subject = SUBJECTS[data]
+    subject = subject_of(data)
     form, _, what = spec.partition(":")
     count = f"{samples:,} training {subject.sample if samples == 1 else subject.samples}"
     return f"{TITLES[data]}: forget " + (f"{plain(what)} ({count})" if form == CLASS else count)
