@@ -115,7 +115,7 @@ def trade_off(shown: Mapping) -> Drawn:
             marker={"size": size, "color": sign.colour, "symbol": sign.symbol, "opacity": 0.85,
                     "line": {"width": 1, "color": GREY}},
             customdata=[[seed, _seconds(taken)] for seed, taken in
-                        zip(shown["seeds"], seconds["each"], strict=True)],
+                        zip(shown["seeds"], seconds["each"], strict=False)],  # some may be left
             hovertemplate="seed %{customdata[0]}: forget %{x:.2%}, keep %{y:.2%}, "
                           "%{customdata[1]}<extra>" + row["title"] + "</extra>")
         said.append(f"{row['title']} {percent(forget['mean'])} and {percent(retain['mean'])} "
@@ -466,7 +466,8 @@ def relearning(
                          strict=True))
         _add_mean(figure, name, steps)
         said.append(f"{name} from {percent(statistics.fmean(steps[0]))} to "
-                    f"{percent(statistics.fmean(steps[-1]))} in {length - 1} steps")
+                    f"{percent(statistics.fmean(steps[-1]))} after "
+                    f"{length - 1} {'step' if length == 2 else 'steps'}")
     if target is not None and said:
         figure.add_hline(target, line={"dash": "longdash", "color": GREY}, annotation_text="back",
                          annotation_position="bottom right")
@@ -591,4 +592,6 @@ def _sheer(colour: str) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g} s"
+    if value is None:
+        return "–"
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"

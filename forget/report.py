@@ -24,7 +24,7 @@ CELLS = ("Bold: the unlearned model. In brackets: the interval that holds the tr
 EMPTY = "There is no sample in this part."
 NO_UNSEEN = "A request for single samples has no unseen part."
 NO_ATTACK = "Not audited: the likelihood-ratio attack runs only in an audit."
-NO_SECONDS = "It is not known what making the original took."
+NO_SECONDS = "How long the work took was not recorded."
 NO_CERTIFICATE = "This method certifies nothing."
 
 GLOSSARY = {
@@ -62,6 +62,9 @@ META = """<meta name="viewport" content="width=device-width, initial-scale=1">
  form-action 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <meta name="color-scheme" content="light dark">"""
 
+FITTED = """addEventListener("load", () => dispatchEvent(new Event("resize")))"""
+"""Figures are drawn while the page is still being laid out: in the end they take its width."""
+
 STYLE = """
 :root { --ink: #16202b; --soft: #4d5966; --ground: #fff; --raised: #f3f5f8; --line: #c9d1d9;
   --link: #0b5fa5 }
@@ -79,14 +82,15 @@ table { border-collapse: collapse; font-size: .9rem; overflow-wrap: normal }
 th, td { padding: .5rem .7rem; text-align: left; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid var(--line) }
 tbody tr:last-child > * { border-bottom: 0 }
-thead th, td:nth-child(2) { white-space: normal; min-width: 7rem }
+thead th, td:nth-child(2) { white-space: normal; min-width: 8.5rem }
 thead th { background: var(--raised); vertical-align: bottom; font-weight: 600 }
 tbody th, thead th:first-child { position: sticky; left: 0; background: var(--raised);
   white-space: normal; min-width: 5.5rem; z-index: 1 }
 td span, th span { display: block; font-weight: 400 } sup { line-height: 0 }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr));
   gap: 1.5rem }
-figure { margin: 1rem 0; min-width: 0; max-width: 60rem }
+figure { margin: .5rem 0; min-width: 0; max-width: 60rem } figcaption { margin-top: .6rem }
+h4 { margin: .5rem 0 } .figures > div { min-width: 0 }
 .cartesianlayer text, .infolayer text { fill: var(--ink) !important }
 """
 
@@ -114,7 +118,7 @@ def html_text(shown: Mapping[str, Any], audits: Mapping[str, Audit] | None = Non
         _tag("h2", "How to read the numbers"), _terms(GLOSSARY))
     return (f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n{META}'
             f"{_tag('title', title)}<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>"
-            f"</head>\n<body>\n{main}\n</body>\n</html>\n")
+            f"<script>{FITTED}</script></head>\n<body>\n{main}\n</body>\n</html>\n")
 
 
 def _tag(name: str, *inside: object, **attributes: object) -> Html:
@@ -183,8 +187,6 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
     """Column to cell; why a figure is missing joins ``notes``."""
     seconds, certificate, back = row["seconds"], row["certificate"], row["relearn"]
     empty = NO_UNSEEN if shown["forget"]["class"] is None else EMPTY
-    times = [_dash(NO_SECONDS, notes) if row[name] is None else f"{_short(row[name])}x"
-             for name in ("speed_up", "speed_up_with_preparation")]
     return {
         "Verdict": _cell(row["verdict"],
                          f"{row['matching']} of {len(row['records'])} seeds match on accuracy"),
@@ -205,7 +207,8 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
                          _joined("prepare ", _dash(NO_SECONDS, notes)
                                  if seconds["prepare"]["mean"] is None
                                  else _time(seconds["prepare"]))),
-        "Speed-up": _cell(times[0], _joined("with preparation ", times[1])),
+        "Speed-up": _cell(_times(row["speed_up"], notes), _joined(
+            "with preparation ", _times(row["speed_up_with_preparation"], notes))),
         "Certificate": _cell(_dash(NO_CERTIFICATE, notes)) if certificate is None else _cell(
             f"ε {certificate['epsilon']:g}, δ {certificate['delta']:g}",
             f"covers the {certificate['covers']}"),
@@ -228,8 +231,8 @@ def _dash(why: str, notes: list[str]) -> Html:
 def _accuracy(values: Mapping[str, Any], why: str, notes: list[str]) -> Html:
     if values["unlearned"]["mean"] is None:
         return _cell(_dash(why, notes))
-    gap = "–" if values["gap"] is None else f"{100 * values['gap']:+.1f}".replace("-", "−")
-    return _cell(_share(values["unlearned"]), *_beside(values, _share), f"gap {gap} points")
+    gap = "–" if values["gap"] is None else f"{100 * values['gap']:+.1f} points".replace("-", "−")
+    return _cell(_share(values["unlearned"]), *_beside(values, _share), f"gap {gap}")
 
 
 def _attack(found: Mapping[str, Any] | None, what: str, written, notes: list[str]) -> Html:
@@ -260,6 +263,10 @@ def _share(value: Mapping[str, Any]) -> str:
 
 def _time(value: Mapping[str, Any]) -> str:
     return _mean(value, lambda one: _short(one, value["mean"])) + " s"
+
+
+def _times(ratio: float | None, notes: list[str]) -> str:
+    return _dash(NO_SECONDS, notes) if ratio is None else f"{_short(ratio)}x"
 
 
 def _short(value: float, like: float | None = None) -> str:

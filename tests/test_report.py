@@ -177,11 +177,10 @@ def test_what_is_missing_has_a_dash_and_a_reason():
     text = html_text(shown(bare_row(), seeds=1, of_class=None))
     notes = re.findall(r'<li id="note-(\d)">(.*?)</li>', text)
     assert [why for _, why in notes] == [
-        "It is not known what making the original took.",
         "A request for single samples has no unseen part.",
         "Not audited: the likelihood-ratio attack runs only in an audit.",
         "Only a class can be relearnt.", "Only a class can be probed for.",
-        "This method certifies nothing."]
+        "How long the work took was not recorded.", "This method certifies nothing."]
     assert set(re.findall(r'href="#note-(\d)"', text)) == {n for n, _ in notes}
     said = words(text)
     assert "Forget 5,715 training samples of mnist" in said and "±" not in said.split("Gap")[0]

@@ -65,6 +65,8 @@ def test_figures_are_drawn_within_the_page(opened):
         box = plot.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] > 0.7 * min(
             width, 500)
+        drawn = plot.locator("svg.main-svg").first.bounding_box()
+        assert drawn["width"] <= box["width"] + 1
 
 
 def test_only_the_table_scrolls_sideways(opened):
