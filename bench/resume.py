@@ -9,6 +9,7 @@ holds every figure but wall seconds and speed-ups, the audits' included.
 """
 
 import argparse
+import datetime
 import os
 import random
 import tempfile
@@ -28,7 +29,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print(f"1 thread of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
+    print(f"python -m bench.resume --kills {options.kills} --seed {options.seed}\n"
+          f"{datetime.date.today()}, 1 thread of {os.cpu_count()} cores, load "
+          f"{os.getloadavg()[0]:.1f} before")
     with tempfile.TemporaryDirectory() as folder:
         data = save_data(Path(folder))
         undisturbed = Home(Path(folder) / "undisturbed", data, SEEDS)

@@ -25,6 +25,7 @@ from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError, NotVerified
 from forget.export import (
     comparison_summary,
+    make_folder,
     save_comparison,
     save_outcome,
     summary,
@@ -40,7 +41,7 @@ from forget.parallel import all_workers
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
-from forget.shadows import EVERY
+from forget.shadows import EVERY, check_count
 from forget.strangers import calibrate
 from forget.verify import verify
 from forget.warm import warm
@@ -273,6 +274,10 @@ def _compare(options: argparse.Namespace) -> None:
     for name in names:
         method = make(FRAUDS[name] if name in FRAUDS else METHODS[name], {})
         entries.append((method, learner_for(source, method.learner, {})))
+    if options.audit:
+        check_count(options.shadows)
+    if options.out:
+        make_folder(options.out)
     audits = {}
     with Bars() as bars:
         dataset = loaded(source, bars).to(pick_device())

@@ -8,6 +8,7 @@ and a comparison that was killed goes on where it was.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import statistics
@@ -47,8 +48,13 @@ FOLDER = "runs"
 VERSION = 1
 """Of what a record holds: another one makes all runs anew."""
 
+SEAL = "sha256"
+"""The entry of a record that holds the hash of all others."""
+
 MODELS = ("original", "unlearned", "retrained")
 MOST_SEEDS = 100
+
+NO_UNSEEN = "No unseen sample of the class is there to probe with."
 
 Entry = tuple[Method, Learner]
 Record = dict[str, Any]
@@ -140,6 +146,10 @@ def _traces(result: Result, dataset: Dataset, watch: Watch) -> dict[str, Any]:
     return {"relearned": back | {"target": target}, "probe": found}
 
 
+def _seal(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 class Shelf:
     """Finished runs: on disk, or with the data in memory where those are private."""
 
@@ -159,11 +169,14 @@ class Shelf:
         path = self.path(key)
         if not (path.is_file() and path.with_suffix(".safetensors").is_file()):
             return None
+        damaged = DamagedFile(f"{path} is damaged: delete it and the run is made again")
         try:
             record = json.loads(path.read_text())
-            record["result"]["metrics"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(f"{path} is damaged: delete it and the run is made again") from error
+            sealed = record.pop(SEAL)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged from error
+        if sealed != _seal(record):
+            raise damaged
         return record
 
     def put(self, key: str, record: Record, model: nn.Module) -> None:
@@ -174,7 +187,8 @@ class Shelf:
         path = self.path(key)
         write_atomically(path.with_suffix(".safetensors"),
                          store.to_bytes(Stored(model, record["model"])))
-        write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+        sealed = record | {SEAL: _seal(record)}
+        write_atomically(path, (json.dumps(sealed, indent=1) + "\n").encode())
 
     def model(self, key: str) -> nn.Module:
         """The unlearned model of a finished run."""
@@ -368,7 +382,8 @@ def _probing(records: list[Record], request: Request) -> dict[str, Any]:
     if request.class_index is None:
         return {"probe": None, "probe_why": NO_CLASS}
     if any(record["probe"]["unlearned"] is None for record in records):
-        return {"probe": None, "probe_why": NO_FEATURES}
+        unseen = records[0]["result"]["metrics"]["unlearned"]["test_forget_accuracy"]
+        return {"probe": None, "probe_why": NO_UNSEEN if unseen is None else NO_FEATURES}
     return {"probe": {"reference" if name == "retrained" else name: _spread(
         [record["probe"][name] for record in records]) for name in MODELS}, "probe_why": ""}
 

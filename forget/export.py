@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,17 @@ def summary(result: Result) -> str:
                                   if certificate.get("retrained") else ""))
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that a long work will write to, before the work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make '{folder}' ({error.strerror}); choose another place"
+                       ) from error
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"cannot write in '{folder}'; choose another place")
 
 
 def save_comparison(comparison: Comparison, audits: Mapping[str, Audit], folder: Path) -> None:

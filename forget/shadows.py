@@ -146,9 +146,7 @@ def score(
 
     ``processes``: how many of this machine's to use. The figures are the same with any number.
     """
-    if not LEAST <= count <= MOST or count % EVERY:
-        raise BadInput(f"{count} shadow models are not possible; take a multiple of {EVERY} from "
-                       f"{LEAST} to {MOST}")
+    check_count(count)
     shelf = Shelf(world, methods)
     watch.phase("Training shadow models")
     jobs = [(kind, number) for number in range(count) for kind in ("shadow", "control")
@@ -165,6 +163,13 @@ def score(
             watch.step(Step(done, len(jobs), "training shadow models", {}), 0.0)
             watch.check()
     return shelf.all(count)
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of shadow models that cannot be divided as the attack needs it."""
+    if not LEAST <= count <= MOST or count % EVERY:
+        raise BadInput(f"{count} shadow models are not possible; take a multiple of {EVERY} from "
+                       f"{LEAST} to {MOST}")
 
 
 def _carried_out(work: list[tuple], processes: int, watch: Watch) -> Iterator[tuple[int, Scores]]:

@@ -168,7 +168,11 @@ class Home:
         return sorted(path for path in found if not path.name.startswith("."))
 
     def intact(self) -> bool:
-        """Whether all that has its name can be read, and nothing seen earlier was touched since."""
+        """Whether all that has its name can be read, and nothing seen earlier was touched since.
+
+        A shadow's scores are several files: where it was killed between two of them the first is
+        written again, and must be the same.
+        """
         records = self.kept("runs", ".json")
         sealed = [*self.kept("trained"), *self.kept("audits"),
                   *(path.with_suffix(".safetensors") for path in records)]
@@ -176,7 +180,8 @@ class Home:
             json.loads(path.read_text())
         for path in sealed:
             store.read_sealed(path)
-        now = {path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        now = {path: (0 if "audits" in path.parts else path.stat().st_mtime_ns,
+                      hashlib.sha256(path.read_bytes()).hexdigest())
                for path in records + sealed}
         same = self._seen.items() <= now.items()
         self._seen = now

@@ -545,6 +545,16 @@ def test_a_damaged_record_is_named(home, crowd, content):
     assert quickly(crowd, names=("finetune",), seeds=(0,)).left == 0
 
 
+def test_an_altered_figure_breaks_the_seal(home, crowd):
+    quickly(crowd, names=("finetune",), seeds=(0,))
+    (path,) = (home / "runs").glob("*.json")
+    record = json.loads(path.read_text())
+    record["result"]["metrics"]["unlearned"]["retain_accuracy"] = 0.1
+    path.write_text(json.dumps(record))
+    with pytest.raises(DamagedFile, match="delete it"):
+        quickly(crowd, names=("finetune",), seeds=(0,))
+
+
 def test_a_damaged_model_is_named(home, crowd):
     comparison = quickly(crowd, names=("finetune",), seeds=(0,))
     (model,) = (home / "runs").glob("*.safetensors")

@@ -85,6 +85,10 @@ def view(page, name: str) -> None:
     settle(page)
 
 
+def convicted(page):
+    return page.get_by_role("heading", name=re.compile("Convicted: "))
+
+
 def fits(page, width: int) -> bool:
     return page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -157,7 +161,7 @@ def test_a_planted_fraud_is_convicted_and_its_victims_are_seen(page, address):
     view(page, "Planted frauds")
     expect(page.get_by_text("looks as if it forgets and does not")).to_be_visible()
     page.get_by_role("button", name="Put on trial", exact=True).click()
-    expect(page.get_by_text(re.compile("^Convicted: "))).to_be_visible(timeout=LONG)
+    expect(convicted(page)).to_be_visible(timeout=LONG)
     settle(page)
     for name in ("Sample by sample", "Relearning", "Linear probe", "Attack explorer"):
         view(page, name)
@@ -194,7 +198,7 @@ def test_a_telephone_shows_both_pages_without_scrolling_sideways(chrome, address
     goto(page, address, "audit?audit.data=Faces&audit.class=s9", "Put on trial")
     view(page, "Planted frauds")
     page.get_by_role("button", name="Put on trial", exact=True).click()
-    expect(page.get_by_text(re.compile("^Convicted: "))).to_be_visible(timeout=LONG)
+    expect(convicted(page)).to_be_visible(timeout=LONG)
     for name in ("Membership attack", "Attack explorer"):
         view(page, name)
         assert fits(page, 390)

@@ -150,10 +150,21 @@ def test_out_holds_the_table_the_report_and_every_record(home, data, tmp_path):
     assert sorted(f"runs/{name}" for name in os.listdir(out / "runs")) == named
     assert len(named) == 4
     for name in named:
-        assert read(out / name) == read(home / name)
+        kept = read(home / name)
+        del kept["sha256"]  # the seal, for the program alone
+        assert read(out / name) == kept
     page = (out / "report.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert all(row["title"] in page for row in shown["rows"])
+
+
+def test_what_cannot_work_is_said_before_the_work(home, data, tmp_path, capsys):
+    assert compare(data, *TWO, "--audit", "--shadows", "9") == 2
+    assert "multiple of 8" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert compare(data, *TWO, "--out", tmp_path / "file" / "out") == 2
+    assert "another place" in capsys.readouterr().err
+    assert not (home / "runs").exists()
 
 
 def test_each_record_is_the_result_of_its_run(home, data, tmp_path):

@@ -186,6 +186,18 @@ def test_a_failed_comparison_is_one_sentence(fresh, monkeypatch):
     assert not at.button(key="compare.go").disabled
 
 
+def test_a_damaged_record_is_one_sentence_that_says_what_to_do(fresh, own_home):
+    press(choose(fresh, "finetune"))
+    (record,) = (own_home / "runs").glob("*.json")
+    record.write_text("{ broken")
+    at = choose(faces(), "finetune")
+    (error,) = at.error
+    assert "is damaged: delete it" in error.value
+    assert at.button(key="compare.go").disabled
+    record.unlink()
+    assert "1 of 1 runs are not finished yet." in said(ran(at))
+
+
 def test_a_method_that_refuses_is_named_and_the_others_go_on(fresh, monkeypatch):
     one = library._one
 
@@ -337,6 +349,16 @@ def test_an_unseen_photo_goes_through_every_model(looking):
         best = int(predict(model, data.test.x[row][None]).argmax())
         assert lines["Says"][METHODS[name].title] == data.classes[best]
     assert len(data.classes) == PEOPLE
+
+
+def test_a_bad_photo_is_one_sentence(looking):
+    looking.segmented_control(key="compare.view.person").set_value("Your own").run()
+    looking.segmented_control(key="compare.face.way").set_value("Upload").run()
+    looking.file_uploader(key="compare.file").set_value(("x.png", b"text", "image/png")).run()
+    assert not looking.exception
+    (error,) = looking.error
+    assert "not a picture" in error.value
+    looking.segmented_control(key="compare.face.way").set_value("Test photo").run()
 
 
 def test_another_seed_shows_other_models(looking):

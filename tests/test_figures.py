@@ -339,7 +339,7 @@ def test_relearning_is_the_mean_with_a_band_and_stops_where_it_is_back():
     assert [t.name for t in band] == [UNLEARNED]  # one curve has no band
     assert list(band[0].y) == [0.2, 0.8, 0.9, 0.8, 0.4, 0.0]
     assert [shape.y0 for shape in drawn.figure.layout.shapes] == [0.75]
-    assert "Unlearned from 10.0 % to 85.0 % in 2 steps" in drawn.alt
+    assert "Unlearned from 10.0 % to 85.0 % after 2 steps" in drawn.alt
     assert "back at 75.0 %" in drawn.alt
 
 
