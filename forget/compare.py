@@ -37,7 +37,7 @@ from forget.metrics.probe import probe
 from forget.metrics.relearn import BACK_WITHIN, relearn
 from forget.metrics.verdict import MATCHES, Verdict, judge, with_audit
 from forget.paths import downloads
-from forget.represent import content_hash, represent
+from forget.represent import content_hash, recipe_of, represent
 from forget.request import NOTHING, Forgotten, Request
 from forget.result import Result
 from forget.run import run
@@ -216,8 +216,8 @@ class Comparison:
         """A name for everything that determines one run."""
         return store.key_of(
             version=VERSION, data=self._data_sha256, forget=Forgotten((self.request,)).key,
-            spec=self.request.spec, learner=learner.name, settings=learner.settings(),
-            method=method.name, params=method.settings(), seed=seed, threads=THREADS,
+            spec=self.request.spec, recipe=recipe_of(learner, self.data), method=method.name,
+            params=method.settings(), seed=seed, threads=THREADS,
             device=self.data.train.y.device.type, versions=versions())
 
     @cached_property

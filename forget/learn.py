@@ -11,7 +11,7 @@ from forget.errors import BadInput
 from forget.learners import LEARNERS, Learner
 from forget.measure import Splits
 from forget.metrics.accuracy import Predictions
-from forget.represent import represent
+from forget.represent import recipe_of, represent
 from forget.request import NOTHING, Forgotten, Request, parse_request
 from forget.result import Start, model_record
 from forget.steps import drive
@@ -21,8 +21,8 @@ from forget.watch import UNWATCHED, Curve, Watch
 
 def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten) -> Path:
     """Where the model of this recipe, data and seed lies or will lie."""
-    what = {"data": dataset.fingerprint, "learner": learner.name,
-            "settings": learner.settings(), "seed": seed, "without": forgotten.key}
+    what = recipe_of(learner, dataset) | {
+        "data": dataset.fingerprint, "seed": seed, "without": forgotten.key}
     if forgotten.requests:
         # Its seconds are compared with a method's, so they must come from the same device.
         what["device"] = dataset.train.y.device.type

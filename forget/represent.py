@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,15 @@ def _represented(features: Features, dataset: Dataset, watch: Watch) -> Dataset:
                                raw_shape=dataset.input_shape, feature_seconds=seconds)
     done.__dict__["fingerprint"] = dataset.fingerprint
     return done
+
+
+def recipe_of(learner: Learner, dataset: Dataset) -> dict[str, Any]:
+    """What determines a model beside data and seed: the learner, its settings, and its features'
+    name and version, where it has any."""
+    features = learner.feature_map(dataset.input_shape)
+    recipe = {"learner": learner.name, "settings": learner.settings()}
+    return recipe if features is None else recipe | {
+        "features": f"{features.name} {features.version}"}
 
 
 def content_hash(dataset: Dataset) -> str:

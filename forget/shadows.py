@@ -27,7 +27,7 @@ from forget.metrics.membership import margin
 from forget.metrics.probe import probe
 from forget.metrics.relearn import BACK_WITHIN, relearn
 from forget.paths import downloads
-from forget.represent import content_hash, represent
+from forget.represent import content_hash, recipe_of, represent
 from forget.request import NOTHING, Forgotten, Request
 from forget.result import Start, model_record
 from forget.run import unlearn
@@ -97,8 +97,8 @@ class World:
     def key(self) -> str:
         """A name for all that determines the scores, but for number and method."""
         return store.key_of(
-            version=VERSION, data=content_hash(self.dataset), learner=self.learner.name,
-            settings=self.learner.settings(), forget=Forgotten((self.request,)).key,
+            version=VERSION, data=content_hash(self.dataset),
+            recipe=recipe_of(self.learner, self.dataset), forget=Forgotten((self.request,)).key,
             class_index=self.request.class_index, seed=self.seed, threads=THREADS,
             device=self.dataset.train.y.device.type, torch=torch.__version__)
 

@@ -35,7 +35,7 @@ def explorer(tried: Tried) -> None:
          "audit.scores")
     _gallery(tried, accused & exposure.member, "Rightly exposed")
     _gallery(tried, accused & ~exposure.member, "Wrongly accused")
-    st.caption("Scores of one pair of shadow models, judged by all the others: what one of them "
+    st.caption("Scores of one pair of shadow models, judged by others: what one of them "
                "unlearned, its twin never saw. If forgetting works, the two lie on top of each "
                "other, and no threshold exposes more than it wrongly accuses.")
 

@@ -85,15 +85,12 @@ def _pick(comparison: Comparison, shown: Shown, seeds: list[int]) -> tuple[int, 
 
 
 def _trade_off(two: Pair) -> None:
-    whole = [row for row in two.shown["rows"] if row["finished"] == len(two.shown["seeds"])]
-    draw(figures.trade_off(two.shown | {"rows": whole}), "compare.trade_off")
-    left_out = len(two.shown["rows"]) - len(whole)
-    band = (" The band is the retrained models' spread over seeds." if len(two.shown["seeds"]) > 1
-            else " With a second seed a band would show how far retrained models spread.")
-    more = f" {left_out} methods with unfinished runs are left out." if left_out else ""
+    draw(figures.trade_off(two.shown), "compare.trade_off")
+    band = ("The band is the retrained models' spread over seeds." if len(two.shown["seeds"]) > 1
+            else "With a second seed a band would show how far retrained models spread.")
     st.caption("All methods, not only A and B: what each still gets right of the data that it was "
                "to forget (further left is less) and of the rest (higher is better). Near the "
-               f"retrained models is right; further left is not better.{band}{more}")
+               f"retrained models is right; further left is not better. {band}")
 
 
 def _per_class(two: Pair) -> None:

@@ -95,10 +95,10 @@ def set_up(held: Comparing) -> None:
                                 "model. From two on their spread says how much of a difference is "
                                 "only chance.")
     planned = request and names and _planned(dataset, request, names, seeds)
-    left = _left(planned) if planned else 0
-    if left == 0 and planned and not held.busy:
+    left = _left(planned) if planned else None
+    if left == 0 and not held.busy:
         _take(held, planned)
-    if planned:
+    if left is not None:
         _cost(left, len(names) * seeds, dataset.name)
     elif not names:
         st.caption("Choose at least one method.")
@@ -115,13 +115,13 @@ def _planned(dataset: Dataset, request: Request, names: list[str], seeds: int) -
     return Comparison(dataset, request, entries, tuple(range(seeds)))
 
 
-def _left(planned: Comparison) -> int:
-    """Runs that are not finished; all of them where a record cannot be read."""
+def _left(planned: Comparison) -> int | None:
+    """Runs that are not finished; None, with a sentence, where a record cannot be read."""
     try:
         return planned.left
     except DamagedFile as error:
-        st.warning(sentence(error), icon=":material/broken_image:")
-        return 0
+        st.error(sentence(error), icon=":material/error:")
+        return None
 
 
 def _cost(left: int, total: int, name: str) -> None:

@@ -246,10 +246,11 @@ def _downloads(held: Comparing, shown: Shown) -> None:
 
         return html_text(shown, dict(comparison.audits))
 
+    # Made when they are asked for: a table that fills would leave links to files that are gone.
     with st.container(horizontal=True):
         st.download_button("Table (CSV)", lambda: csv_text(comparison), f"{name}.csv", "text/csv",
                            on_click="ignore", icon=":material/download:", key="compare.csv")
-        st.download_button("Everything (JSON)", json.dumps(shown, indent=1) + "\n",
+        st.download_button("Everything (JSON)", lambda: json.dumps(shown, indent=1) + "\n",
                            f"{name}.json", "application/json", on_click="ignore",
                            icon=":material/download:", key="compare.json")
         st.download_button("Report (HTML)", report, f"{name}.html", "text/html",

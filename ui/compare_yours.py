@@ -1,6 +1,7 @@
 """Your own digit or photo through every model of a comparison."""
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import streamlit as st
@@ -91,12 +92,13 @@ def _test_photo(comparison: Comparison) -> Tensor:
 
 def _read(data: bytes) -> Tensor | None:
     """The face that is meant in a photo that a person gave."""
+    key = hashlib.sha256(data).hexdigest()[:16]
     try:
-        found: Found = find_faces([read_photo(data)])[0]
+        found = _found(key, data)
     except BadImage as error:
         st.error(sentence(error), icon=":material/broken_image:")
         return None
-    index = choose_face(found.faces, f"compare.which.{len(data)}")
+    index = choose_face(found.faces, f"compare.which.{key}")
     st.image(annotated(found.photo, found.faces, index), width=240,
              alt=f"The photo with {len(found.faces)} faces marked")
     if index is None:
@@ -105,6 +107,15 @@ def _read(data: bytes) -> Tensor | None:
     st.image(portrait(picture, 96), caption="What the models see",
              alt="The aligned face that the models see")
     return row[None]
+
+
+def _found(key: str, data: bytes) -> Found:
+    """The faces in a photo, looked for once while it is the one on show; in this tab only."""
+    held = st.session_state.get("compare.photo")
+    if held is None or held[0] != key:
+        with st.spinner("Looking for faces"):
+            held = st.session_state["compare.photo"] = key, find_faces([read_photo(data)])[0]
+    return held[1]
 
 
 def _answers(comparison: Comparison, models: dict[str, Picked], x: Tensor) -> None:

@@ -28,7 +28,7 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     """One class of a few, as buttons, or of many, in a list that can be searched."""
     if len(names) <= FEW_CLASSES:
         return st.pills(label, names, default=first, required=True, key=key,
-                        format_func=plain, persist_state="session")
+                        format_func=plain, persist_state="session", wrap=True)
     if st.session_state.get(key) not in names:
         st.session_state[key] = first
     return st.selectbox(label, names, key=key, persist_state="session")

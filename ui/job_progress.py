@@ -30,9 +30,10 @@ def watch_job(held: Holder) -> None:
         points = job.curve  # once: the worker replaces it when a phase begins
         if points:
             charts.curve(points, job.doing, key="live curve")
-        if st.button("Cancel", icon=":material/close:", key=f"cancel job {id(job)}"):
-            job.cancel()
-            st.rerun()
+        # A callback comes before anything else: news on the way would make a run of the page end
+        # before it reaches the button, and the click would be lost.
+        st.button("Cancel", icon=":material/close:", key=f"cancel job {id(job)}",
+                  on_click=job.cancel)
 
 
 def _has_news(held: Holder, job: Job) -> bool:

@@ -52,6 +52,7 @@ class Scattering(Features):
     """
 
     name = "scattering"
+    version = 2
     title = "Wavelet scattering"
     order = 1
 
