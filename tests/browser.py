@@ -138,3 +138,23 @@ def forget(page) -> None:
 def text(page) -> str:
     """All that the page says."""
     return page.locator("body").inner_text()
+
+
+HARMLESS = ("/_stcore/", "/media/")
+"""What Streamlit's own scripts look for below a page's address, to find where the server is; and
+pictures that went out of sight before they were fetched."""
+
+
+def opened(chrome, **how):
+    """A tab of its own; what its console and its scripts complain of stands in ``complaints``."""
+    page = chrome.new_context(**({"viewport": {"width": 1280, "height": 1600}} | how)).new_page()
+    page.complaints = []
+
+    def heard(message):
+        said = f"{message.text} {message.location}"
+        if message.type == "error" and not any(word in said for word in HARMLESS):
+            page.complaints.append(said)
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    return page

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from browser import FLAGS, chromium
 from hypothesis import settings
 
 from forget import store
@@ -59,3 +60,15 @@ def weights_hash(model) -> str:
     """A hash by which two models with the same weights are known."""
     tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     return store.seal("", tensors)
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    """A browser for one file's tests."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

@@ -4,8 +4,6 @@ import re
 
 import pytest
 from browser import (
-    FLAGS,
-    chromium,
     copy_home,
     draw,
     forget,
@@ -14,21 +12,12 @@ from browser import (
     settle,
     text,
 )
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SAYS = re.compile(r"^Original says")
 LONG = 180_000
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    path = chromium()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

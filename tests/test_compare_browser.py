@@ -6,27 +6,15 @@ import re
 import shutil
 
 import pytest
-from browser import FLAGS, ROOT, chromium, copy_faces, draw, server, settle, text
-from playwright.sync_api import expect, sync_playwright
+from browser import ROOT, copy_faces, draw, opened, server, settle, text
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 LONG = 180_000
-HARMLESS = ("/_stcore/", "/media/")
-"""What Streamlit's own scripts look for below a page's address, to find where the server is; and
-pictures that went out of sight before they were fetched."""
 
 FACES = "compare?compare.data=Faces&compare.class=s9&compare.seeds=1"
 TWO = f"{FACES}&compare.methods=Fine-tune&compare.methods=Standard:+retrain"
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    path = chromium()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +26,6 @@ def address(tmp_path_factory):
         shutil.copy(path, home)
     with server(home) as url:
         yield url
-
-
-def opened(chrome, **how):
-    """A tab of its own; what its console and its scripts complain of stands in ``complaints``."""
-    page = chrome.new_context(**({"viewport": {"width": 1280, "height": 1600}} | how)).new_page()
-    page.complaints = []
-
-    def heard(message):
-        said = f"{message.text} {message.location}"
-        if message.type == "error" and not any(word in said for word in HARMLESS):
-            page.complaints.append(said)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    return page
 
 
 @pytest.fixture

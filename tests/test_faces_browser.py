@@ -4,28 +4,16 @@ import io
 import re
 
 import pytest
-from browser import FLAGS, chromium, copy_faces, forget, open_faces, server, settle, text
+from browser import copy_faces, forget, open_faces, opened, server, settle, text
 from drawn import drawn_face
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from forget.data.faces import Faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 LONG = 180_000
-HARMLESS = ("/_stcore/", "/media/")
-"""What Streamlit's own scripts look for below a page's address, to find where the server is; and
-pictures that went out of sight before they were fetched."""
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    path = chromium()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +33,6 @@ def orl(home) -> dict[str, bytes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORGET_HOME", str(home))
         return {one.name: one.data for one in Faces().photos()}
-
-
-def opened(chrome, **how):
-    """A tab of its own; what its console and its scripts complain of stands in ``complaints``."""
-    context = chrome.new_context(**({"viewport": {"width": 1280, "height": 1600}} | how))
-    page = context.new_page()
-    page.complaints = []
-    def heard(message):
-        said = f"{message.text} {message.location}"
-        if message.type == "error" and not any(word in said for word in HARMLESS):
-            page.complaints.append(said)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    return page
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import re
 
 import pytest
-from browser import FLAGS, chromium
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from test_report import NASTY, an_audit, bare_row, full_row, shown
 
 from forget.report import html_text
@@ -12,15 +11,6 @@ from forget.report import html_text
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 FIGURES = 5
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    path = chromium()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

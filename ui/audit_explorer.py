@@ -8,7 +8,7 @@ from forget import figures
 from forget.audit import Exposure, shown
 from ui import shared
 from ui.audit_trial import Tried
-from ui.compare_draw import draw
+from ui.charts import draw
 from ui.compare_request import subject_of
 
 STOPS = 100

@@ -12,8 +12,7 @@ from forget.metrics.interval import Interval
 from forget.metrics.membership import Roc
 from ui.audit_explorer import explorer
 from ui.audit_trial import Tried
-from ui.charts import percent
-from ui.compare_draw import draw
+from ui.charts import draw, percent
 from ui.frame import plain
 
 SHOWN = {

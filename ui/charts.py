@@ -18,6 +18,7 @@ from forget.figures import (
     RETAIN,
     RETRAINED,
     UNLEARNED,
+    Drawn,
     percent,
 )
 from forget.result import Result
@@ -36,6 +37,11 @@ def show(figure: go.Figure, alt: str, height: int = 320, top: int = 36, **where)
     """Draw a figure with its text alternative, without the toolbar; ``top`` is its margin there."""
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": top, "b": 8})
     st.plotly_chart(figure, alt=alt, config=QUIET, **where)
+
+
+def draw(drawn: Drawn, key: str) -> None:
+    """Show a figure of the library with its sentence for those who cannot see it."""
+    st.plotly_chart(drawn.figure, alt=drawn.alt, key=key, config=QUIET)
 
 
 def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> None:
@@ -168,8 +174,7 @@ def per_class(result: Result, one: str) -> None:
               UNLEARNED: result.measured_unlearned.test.per_class}
     if result.measured_references:
         models[RETRAINED] = _mean_by_class([m.test.per_class for m in result.measured_references])
-    drawn = figures.per_class(result.classes, models, one)
-    st.plotly_chart(drawn.figure, alt=drawn.alt, config=QUIET)
+    draw(figures.per_class(result.classes, models, one), "per class")
 
 
 def _mean_by_class(several: Sequence[Sequence[float | None]]) -> list[float | None]:

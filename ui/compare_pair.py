@@ -13,7 +13,7 @@ from forget.measure import Splits
 from forget.metrics.cka import layer_by_layer
 from forget.metrics.projection import shared_map
 from forget.request import NOTHING
-from ui.compare_draw import draw
+from ui.charts import draw
 from ui.compare_models import (
     FEW,
     Picked,
