@@ -12,6 +12,7 @@ from torch import Tensor
 from forget import store
 from forget.data import Dataset, Samples
 from forget.data.files import locked, write_atomically
+from forget.device import use_fixed_threads
 from forget.errors import DamagedFile
 from forget.features import CHUNK, Features, rows_of
 from forget.learners import Learner
@@ -96,6 +97,7 @@ def _rows(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tenso
 
 def _computed(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, float]:
     """Rows of all inputs and the seconds that computing them took."""
+    use_fixed_threads()
     watch.phase(f"Computing features ({what})")
     rows = torch.empty(len(x), features.size)
     seconds = drive(_compute(features, x, rows), watch.step, watch.cancelled)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from browser import FLAGS, chromium
 from hypothesis import settings
 
 from forget import store
@@ -65,6 +64,7 @@ def weights_hash(model) -> str:
 @pytest.fixture(scope="module")
 def chrome():
     """A browser for one file's tests."""
+    from browser import FLAGS, chromium
     from playwright.sync_api import sync_playwright
 
     path = chromium()

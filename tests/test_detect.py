@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from forget.data.files import Wheel, silent
 from forget.data.images import read_photo
+from forget.device import THREADS
 from forget.errors import BadImage
 from forget.faces import Face, align, detect
 from forget.faces.align import SIDE, TEMPLATE, aligned, similarity
@@ -209,6 +210,18 @@ def test_any_photo_gives_well_formed_faces(width, height, seed):
     noise.paste(drawn_face(int(rng.integers(20, 300))), tuple(rng.integers(-100, 200, 2).tolist()))
     (found,) = find_faces([noise])
     is_well_formed(found)
+
+
+def test_faces_do_not_depend_on_how_many_threads_a_caller_has():
+    photo = drawn_face(320)
+    (usual,) = find_faces([photo])
+    torch.set_num_threads(2)
+    try:
+        (other,) = find_faces([photo])
+        assert torch.get_num_threads() == THREADS
+    finally:
+        torch.set_num_threads(THREADS)
+    assert other.faces == usual.faces
 
 
 def test_no_photos_give_nothing():

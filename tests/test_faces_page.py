@@ -730,7 +730,7 @@ def test_a_forgotten_person_can_still_be_looked_at_and_is_not_asked_for_again(sm
 @slow
 def test_all_views_are_drawn_before_there_is_a_retrained_model(small, monkeypatch):
     monkeypatch.setattr("ui.workbench.add_references", None)
-    monkeypatch.setattr("forget.run.compare", lambda result, *_: result)
+    monkeypatch.setattr("forget.run.add_references", lambda result, *_: result)
     press(small, "faces.tile.s3")
     forget(small)
     assert session(small).result.references == ()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from forget.data.files import Bundle, OnProgress, silent
+from forget.device import use_fixed_threads
 from forget.errors import BadInput
 from forget.faces.align import SIDE
 from forget.registry import Registry
@@ -76,6 +77,7 @@ def rows_of(embedder: Embedder, crops: Tensor) -> Tensor:
     if crops.dtype != torch.uint8 or crops.shape[1:] != (3, SIDE, SIDE):
         raise BadInput(f"a face embedder reads uint8 crops of shape (N, 3, {SIDE}, {SIDE}), not "
                        f"{crops.dtype} of {tuple(crops.shape)}; align the faces first")
+    use_fixed_threads()
     if not len(crops):
         return torch.empty(0, embedder.size)
     filled = torch.cat([crops, crops[-1:].expand(-len(crops) % CHUNK, -1, -1, -1)])
