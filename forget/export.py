@@ -15,16 +15,8 @@ from forget.compare import Comparison
 from forget.compare import csv_text as comparison_csv
 from forget.data.files import write_atomically
 from forget.errors import BadInput
-from forget.measure import SPLITS
+from forget.measure import SPLIT_NAMES, SPLITS
 from forget.result import Result
-
-SPLIT_NAMES = {
-    "forget_accuracy": "to forget, trained on",
-    "retain_accuracy": "to keep, trained on",
-    "test_forget_accuracy": "to forget, unseen",
-    "test_retain_accuracy": "to keep, unseen",
-}
-"""What a person reads for each split; unseen means from the test set."""
 
 
 def json_text(result: Result) -> str:

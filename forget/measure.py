@@ -15,6 +15,14 @@ ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
 
 SPLITS = ("forget_accuracy", "retain_accuracy", "test_forget_accuracy", "test_retain_accuracy")
 
+SPLIT_NAMES = {
+    "forget_accuracy": "to forget, trained on",
+    "retain_accuracy": "to keep, trained on",
+    "test_forget_accuracy": "to forget, unseen",
+    "test_retain_accuracy": "to keep, unseen",
+}
+"""What a person reads for each split; unseen means from the test set."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:

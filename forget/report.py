@@ -11,8 +11,8 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from forget.audit import Audit
-from forget.export import SPLIT_NAMES
 from forget.figures import KINDS, Drawn, klom_histogram, percent, relearning, roc_curves, trade_off
+from forget.measure import SPLIT_NAMES
 
 OUTCOMES = {True: "Passed", False: "Convicted", None: "Does not apply"}
 

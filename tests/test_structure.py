@@ -52,6 +52,7 @@ FORBIDDEN = {
     "forget.audit": ("forget.compare", "forget.cli", "forget.export", "forget.report",
                      "forget.frauds"),
     "forget.compare": ("forget.cli", "forget.export", "forget.report", "forget.frauds"),
+    "forget.report": ("forget.cli", "forget.export", "forget.frauds"),
     "forget.frauds": ("forget.metrics", "forget.store", "forget.data", "forget.run", "forget.learn",
                       "forget.shadows", "forget.audit", "forget.compare", "forget.cli"),
     "ui": ("pages", "app"),

@@ -8,7 +8,7 @@ import streamlit as st
 from forget import export
 from forget.data import find_dataset
 from forget.learners import learner_for
-from forget.measure import SPLITS
+from forget.measure import SPLIT_NAMES, SPLITS
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
 from forget.paths import downloads
 from forget.request import Request
@@ -84,7 +84,7 @@ def _accuracies(result: Result) -> None:
         gap = (None if reference[split] is None or after[split] is None
                else 100 * (after[split] - reference[split]))
         rows.append({
-            "Accuracy on": export.SPLIT_NAMES[split].capitalize(),
+            "Accuracy on": SPLIT_NAMES[split].capitalize(),
             ORIGINAL: percent(before[split]),
             UNLEARNED: percent(after[split]),
             RETRAINED: percent(reference[split])
