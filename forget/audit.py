@@ -15,7 +15,7 @@ from forget.learners import Learner
 from forget.methods import Method
 from forget.metrics.interval import Interval, difference, ratio_of_means
 from forget.metrics.klom import klom
-from forget.metrics.membership import Roc, likelihood_ratios, roc
+from forget.metrics.membership import Roc, auc, likelihood_ratios, roc
 from forget.metrics.verdict import (
     SURE,
     Check,
@@ -55,7 +55,8 @@ class Audit:
     """What was found of one method on one request.
 
     ``original``, ``unlearned``, ``reference``: the attack on models before unlearning, after it,
-    and on such as never saw the data (where it must fail).  ``klom``: (m,) in nats, and
+    and on such as never saw the data (where it must fail).  ``population``: AUC of one threshold on
+    the margin for all samples, by kind of model; weak.  ``klom``: (m,) in nats, and
     ``klom_floor``: that of models that never saw a sample against retrained ones.
     ``relearned``: kind of model to accuracies by step, one list a model, and ``steps``: until they
     were back.  ``probed``: kind to recalls.  ``ratio`` and ``probe``: unlearned over, and minus,
@@ -69,6 +70,7 @@ class Audit:
     original: Roc
     unlearned: Roc
     reference: Roc
+    population: dict[str, float]
     klom: Tensor
     klom_floor: Tensor
     relearned: dict[str, list[list[float]]]
@@ -92,6 +94,7 @@ class Audit:
             | {f"learner.{k}": v for k, v in self.learner.settings().items()},
             "shadows": self.models, "samples": self.samples,
             **{kind: getattr(self, kind).to_json() for kind in KINDS},
+            "population": self.population,
             "klom": {"median": self.klom.median().item(), "mean": self.klom.mean().item(),
                      "floor_median": self.klom_floor.median().item(),
                      "floor_mean": self.klom_floor.mean().item()},
@@ -155,11 +158,15 @@ def judge(world: World, method: Method, models: int, scores: dict[str, list]) ->
     def compared(measure, values: dict[str, list[float]], **level) -> Interval | None:
         return measure(values[UNLEARNED], values[REFERENCE], **level)
 
+    null, asked = _null(world, after, retrained, member)
     return Audit(
         method, world.learner, models, len(world.dataset.train),
         original=roc(likelihood_ratios(before, member), member, generator(draw)),
         unlearned=roc(ratios, member, generator(draw)),
-        reference=_null(world, after, retrained, member, generator(draw)),
+        reference=roc(likelihood_ratios(null, asked), asked, generator(draw)),
+        population={ORIGINAL: auc(before[member], before[~member]),
+                    UNLEARNED: auc(after[member], after[~member]),
+                    REFERENCE: auc(null[asked], null[~asked])},
         klom=klom(retrained, after.masked_fill(~member, torch.nan)),
         klom_floor=klom(retrained, after.masked_fill(member, torch.nan)),
         relearned={kind: [each["relearned"].tolist() for each in found]
@@ -177,15 +184,15 @@ def judge(world: World, method: Method, models: int, scores: dict[str, list]) ->
 
 
 def _null(
-    world: World, after: Tensor, retrained: Tensor, member: Tensor, draw: torch.Generator
-) -> Roc:
-    """The attack on retrained models that stand where the unlearned ones do: it must fail."""
+    world: World, after: Tensor, retrained: Tensor, member: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Scores and members with retrained models where the unlearned ones stood: an attack on these
+    must fail."""
     if not world.whole_class:
-        asked = member[: len(retrained)]
-        return roc(likelihood_ratios(retrained, asked), asked, draw)
+        return retrained, member[: len(retrained)]
     scores = after.clone()
     scores[::2] = retrained
-    return roc(likelihood_ratios(scores, member), member, draw)
+    return scores, member
 
 
 def shown(dataset: Dataset, exposure: Exposure, chosen: Tensor) -> Samples:

@@ -75,6 +75,7 @@ def test_every_method_can_be_put_on_trial(name, spec):
         assert curve.false_positive[-1] == curve.true_positive[-1] == 1
         assert curve.auc.low <= curve.auc.value <= curve.auc.high
         assert curve.tpr_at_01 is None
+    assert all(0 <= value <= 1 for value in found.population.values())
     assert found.klom.isfinite().all() and (found.klom >= 0).all()
     assert found.klom.shape == found.klom_floor.shape
     text = json.dumps(found.to_json(), allow_nan=False)
@@ -94,6 +95,13 @@ def test_the_attack_knows_the_original_and_fails_on_retrained_models():
     found = tried("retrain")
     assert found.original.auc.value > 0.9
     assert found.reference.auc.low < 0.5 < found.reference.auc.high
+
+
+def test_the_weak_attack_is_one_threshold_for_all():
+    found = tried("masked")
+    assert found.population["original"] > 0.9
+    assert found.population["unlearned"] < 0.1  # it looks for memory, and a hole is none
+    assert found.unlearned.auc.value > 0.9
 
 
 def test_only_a_class_is_relearnt_and_probed():

@@ -101,7 +101,9 @@ def an_audit(models: int = 8, samples: int = 200) -> Audit:
     attacks = [roc(noise + lift * member, member, draw, resamples=20) for lift in (2.0, 0.5, 0.0)]
     klom = torch.rand(samples, generator=draw)
     return Audit(
-        METHODS["finetune"](), LEARNERS["network"](), models, samples, *attacks, klom + 0.3, klom,
+        METHODS["finetune"](), LEARNERS["network"](), models, samples, *attacks,
+        population={"original": 0.7, "unlearned": 0.5, "reference": 0.5},
+        klom=klom + 0.3, klom_floor=klom,
         relearned={"original": [[0.9, 0.95]], "unlearned": [[0.0, 0.6], [0.2, 0.7]],
                    "reference": [[0.0, 0.1, 0.4]]},
         steps={}, probed={}, ratio=None, probe=None, checks=(Check("Relearning", None, "-"),),

@@ -52,7 +52,8 @@ def _attack(tried: Tried) -> None:
     audit = tried.audit
     rocs = {NAMES[kind]: getattr(audit, kind) for kind in KINDS}
     draw(figures.roc_curves(rocs), "audit.roc")
-    st.table([{"Attack on": name, **_figures(roc)} for name, roc in rocs.items()],
+    st.table([{"Attack on": NAMES[kind], **_figures(getattr(audit, kind)),
+               "Weak attack, AUC": f"{audit.population[kind]:.3f}"} for kind in KINDS],
              hide_index=True, border="horizontal", alt="Figures of the membership attack")
     st.caption(
         f"An attacker sees a model's answers and bets, for each sample, on whether the model once "
@@ -63,9 +64,9 @@ def _attack(tried: Tried) -> None:
         "finds while it wrongly accuses one in a hundred; 1 % is guessing. In brackets: 95 % "
         "intervals.")
     st.caption("Retrained: the same attack on models that never saw the data. It has nothing to "
-               "find there, so it shows what chance gives. Simpler attacks, which compare all "
-               "samples by one score such as accuracy or confidence, are weak: they miss what "
-               "this one finds, and Compare shows one of them, marked so.")
+               "find there, so it shows what chance gives. **Weak attack**: one threshold on how "
+               "sure the models are, for all samples alike. Some samples are easy and some hard "
+               "whoever learnt them, so it misses what the other finds: near 0.5 it says little.")
 
 
 def _figures(roc: Roc) -> dict[str, str]:
