@@ -50,7 +50,8 @@ $(VENV)/.fetched: $(VENV)/.installed
 	@touch $@
 
 bench: setup-dev
-	@for name in train_speed forget_digits sisa certified faces identities page_speed; do \
+	@for name in train_speed forget_digits sisa certified faces identities shadows \
+			resume false_alarms compare page_speed; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
