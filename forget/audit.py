@@ -10,9 +10,8 @@ from torch import Tensor
 from forget import shadows
 from forget.data import Dataset, Samples
 from forget.device import derive, generator, use_fixed_threads
-from forget.errors import BadInput
 from forget.learners import Learner
-from forget.methods import Method
+from forget.methods import Method, check_suits, params_of
 from forget.metrics.interval import Interval, difference, ratio_of_means
 from forget.metrics.klom import klom
 from forget.metrics.membership import Roc, auc, likelihood_ratios, roc
@@ -90,8 +89,7 @@ class Audit:
         """Plain data: the figures, without the scores of single samples."""
         return {
             "method": self.method.name, "title": self.method.title, "learner": self.learner.name,
-            "params": self.method.settings()
-            | {f"learner.{k}": v for k, v in self.learner.settings().items()},
+            "params": params_of(self.method, self.learner),
             "shadows": self.models, "samples": self.samples,
             **{kind: getattr(self, kind).to_json() for kind in KINDS},
             "population": self.population,
@@ -126,9 +124,7 @@ def audit(
     """
     use_fixed_threads()
     for method, learner in entries:
-        if method.learner != learner.name:
-            raise BadInput(f"'{method.name}' needs the learner '{method.learner}', not "
-                           f"'{learner.name}'; choose that learner or another method")
+        check_suits(method, learner)
     found = {}
     for learner in dict.fromkeys(learner for _, learner in entries):
         world = shadows.small_world(dataset, request, learner, seed, samples, watch)

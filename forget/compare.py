@@ -51,7 +51,9 @@ VERSION = 1
 SEAL = "sha256"
 """The entry of a record that holds the hash of all others."""
 
-MODELS = ("original", "unlearned", "retrained")
+NAMES = {"original": "original", "unlearned": "unlearned", "reference": "retrained"}
+"""A table's name for each model, and a record's."""
+
 MOST_SEEDS = 100
 
 NO_UNSEEN = "No unseen sample of the class is there to probe with."
@@ -121,7 +123,7 @@ def _population(result: Result, dataset: Dataset) -> dict[str, float | None]:
     """The weak attack: margins on D_f against those on unseen samples of the same kind."""
     index, y = result.request.class_index, dataset.test.y.cpu()
     others = torch.ones_like(y, dtype=torch.bool) if index is None else y == index
-    measured = zip(MODELS, (result.measured_original, result.measured_unlearned,
+    measured = zip(NAMES.values(), (result.measured_original, result.measured_unlearned,
                             result.measured_references[0]), strict=True)
     return {name: population_attack(m.forget, m.test.take(others)) for name, m in measured}
 
@@ -133,10 +135,10 @@ def _traces(result: Result, dataset: Dataset, watch: Watch) -> dict[str, Any]:
         return {"relearned": None, "probe": None}
     splits = Splits(dataset, result.request, NOTHING)
     target = result.measured_original.accuracies["forget_accuracy"] - BACK_WITHIN
-    models = dict(zip(MODELS, (result.start.original, result.unlearned, result.references[0]),
-                      strict=True))
+    models = dict(zip(NAMES.values(), (
+        result.start.original, result.unlearned, result.references[0]), strict=True))
     back = {}
-    for name in MODELS[1:]:
+    for name in ("unlearned", "retrained"):
         watch.check()
         way = relearn(models[name], splits.forget, splits.retain, target,
                       generator(derive(seed, "relearn")))
@@ -304,19 +306,19 @@ def row_of(
     results = [record["result"] for record in records]
     seconds = {part: _spread([one["seconds"][part] for one in results])
                for part in ("prepare", "forget", "retrain")}
-    verdict, matching = _verdicts(results, request)
+    accuracy = {split: _accuracy(results, split) for split in SPLITS}
+    verdict, matching = _verdicts(results, accuracy, request)
     if audit is not None:
         verdict = with_audit(verdict, audit.checks)
     prepare, forget, retrain = (seconds[part]["mean"] for part in seconds)
     return {
         "method": method.name, "title": method.title, "learner": learner.name,
         "params": results[0]["params"],
-        "accuracy": {split: _accuracy(results, split) for split in SPLITS},
+        "accuracy": accuracy,
         "tug_of_war": _spread([tug_of_war(*(one["metrics"][model]
                                             for model in ("unlearned", "retrained")))
                                for one in results]),
-        "population_auc": {"reference" if name == "retrained" else name: _spread(
-            [record["population_auc"][name] for record in records]) for name in MODELS},
+        "population_auc": _by_model(records, "population_auc"),
         "membership": audit and _membership(audit),
         **_relearning(records, request), **_probing(records, request),
         "seconds": seconds,
@@ -339,42 +341,48 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
             "spread": statistics.stdev(known) if len(known) > 1 else None, "each": list(values)}
 
 
+def _by_model(records: list[Record], what: str) -> dict[str, Any]:
+    return {name: _spread([record[what][model] for record in records])
+            for name, model in NAMES.items()}
+
+
 def _accuracy(results: list[dict], split: str) -> dict[str, Any]:
-    of = {name: _spread([one["metrics"][model][split] for one in results]) for name, model in
-          (("original", "original"), ("unlearned", "unlearned"), ("reference", "retrained"))}
+    of = {name: _spread([one["metrics"][model][split] for one in results])
+          for name, model in NAMES.items()}
     got, want = of["unlearned"]["mean"], of["reference"]["mean"]
     return of | {"gap": None if got is None or want is None else got - want}
 
 
-def _verdicts(results: list[dict], request: Request) -> tuple[Verdict, int]:
+def _verdicts(
+    results: list[dict], accuracy: dict[str, Any], request: Request
+) -> tuple[Verdict, int]:
     """The verdict on the means, and how many seeds match on their own; all against the mean and
     the spread of the retrained models of all seeds."""
-    retrained = {split: _spread([one["metrics"]["retrained"][split] for one in results])
-                 for split in SPLITS}
-    mean = {split: value["mean"] for split, value in retrained.items()}
-    spread = {split: value["spread"] for split, value in retrained.items()}
+    def of(model: str, what: str) -> dict[str, float | None]:
+        return {split: value[model][what] for split, value in accuracy.items()}
+
     size = None if request.class_index is not None else len(request)
+    beside = (of("reference", "mean"), of("reference", "spread"), size)
     each = [one["metrics"]["unlearned"] for one in results]
-    means = {split: _spread([one[split] for one in each])["mean"] for split in SPLITS}
-    return (judge(means, mean, spread, size),
-            sum(judge(one, mean, spread, size).words == MATCHES for one in each))
+    return (judge(of("unlearned", "mean"), *beside),
+            sum(judge(one, *beside).words == MATCHES for one in each))
 
 
 def _relearning(records: list[Record], request: Request) -> dict[str, Any]:
     """Steps until the class is back, unlearned over retrained."""
     if request.class_index is None:
         return {"relearn": {"ratio": None, "why": NO_CLASS, "steps": {}, "curves": {}}}
-    sides = {"unlearned": "unlearned", "reference": "retrained"}
-    steps = {side: [record["relearned"][name]["steps"] for record in records]
-             for side, name in sides.items()}
-    curves = {side: [record["relearned"][name]["accuracies"] for record in records]
-              for side, name in sides.items()}
+    def each(what: str) -> dict[str, list]:
+        return {side: [record["relearned"][NAMES[side]][what] for record in records]
+                for side in ("unlearned", "reference")}
+
+    steps = each("steps")
     below = statistics.fmean(steps["reference"])
     ratio = ratio_of_means(steps["unlearned"], steps["reference"])
     if ratio is None and below > 0:
         ratio = Interval(statistics.fmean(steps["unlearned"]) / below)
     return {"relearn": {"ratio": ratio and ratio.to_json(), "why": "" if ratio else NO_WAY_BACK,
-                        "steps": steps, "curves": curves}}
+                        "steps": steps, "curves": each("accuracies")}}
 
 
 def _probing(records: list[Record], request: Request) -> dict[str, Any]:
@@ -384,8 +392,7 @@ def _probing(records: list[Record], request: Request) -> dict[str, Any]:
     if any(record["probe"]["unlearned"] is None for record in records):
         unseen = records[0]["result"]["metrics"]["unlearned"]["test_forget_accuracy"]
         return {"probe": None, "probe_why": NO_UNSEEN if unseen is None else NO_FEATURES}
-    return {"probe": {"reference" if name == "retrained" else name: _spread(
-        [record["probe"][name] for record in records]) for name in MODELS}, "probe_why": ""}
+    return {"probe": _by_model(records, "probe"), "probe_why": ""}
 
 
 def _membership(audit: Audit) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import torch
-
 from forget import store
+from forget.certificate import retained_rows
 from forget.data import Dataset
 from forget.device import generator, use_fixed_threads
 from forget.errors import BadInput
@@ -60,9 +59,7 @@ def learn(
         stored = store.load(path) if dataset.private is None else dataset.private[path.name]
         return Stored(stored.model.to(device), stored.record)
     use_fixed_threads()
-    keep = torch.ones(len(dataset.train), dtype=torch.bool)
-    keep[forgotten.ids] = False
-    data = dataset.train.take(keep.to(device))
+    data = dataset.train.take(retained_rows(dataset, forgotten.ids))
     draw = generator(seed)
     model = learner.build(dataset.input_shape, len(dataset.classes), draw).to(device)
     curve = Curve(model, curve_for, watch)

@@ -1,6 +1,7 @@
 """Datasets as rows of fixed features, computed once and cached on disk."""
 
 import dataclasses
+import functools
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
@@ -68,10 +69,17 @@ def _represented(features: Features, dataset: Dataset, watch: Watch) -> Dataset:
 def recipe_of(learner: Learner, dataset: Dataset) -> dict[str, Any]:
     """What determines a model beside data and seed: the learner, its settings, and its features'
     name and version, where it has any."""
-    features = learner.feature_map(dataset.input_shape)
     recipe = {"learner": learner.name, "settings": learner.settings()}
-    return recipe if features is None else recipe | {
-        "features": f"{features.name} {features.version}"}
+    features = _features_of(learner, dataset.input_shape)
+    return recipe if features is None else recipe | {"features": features}
+
+
+@functools.lru_cache(maxsize=64)
+def _features_of(learner: Learner, input_shape: tuple[int, ...]) -> str | None:
+    """Name and version of a learner's features; building them takes milliseconds, and a page asks
+    many times."""
+    features = learner.feature_map(input_shape)
+    return None if features is None else f"{features.name} {features.version}"
 
 
 def content_hash(dataset: Dataset) -> str:

@@ -13,7 +13,7 @@ from forget.certificate import issue
 from forget.device import THREADS, versions
 from forget.learners import Learner
 from forget.measure import SPLITS, Measured
-from forget.methods import Method
+from forget.methods import Method, params_of
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement, jensen_shannon, kl
 from forget.metrics.unknown import Threshold
@@ -232,8 +232,7 @@ class Result:
             "forgotten_before": [r.spec for r in self.start.forgotten.requests],
             "method": self.method.name,
             "learner": self.start.learner.name,
-            "params": self.method.settings()
-            | {f"learner.{k}": v for k, v in self.start.learner.settings().items()},
+            "params": params_of(self.method, self.start.learner),
             "seed": self.seed,
             "device": self.device,
             "threads": THREADS,

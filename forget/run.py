@@ -9,10 +9,9 @@ from forget import store
 from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
-from forget.errors import BadInput
 from forget.learn import learn
 from forget.measure import Splits
-from forget.methods import Method, Proof, Task
+from forget.methods import Method, Proof, Task, check_suits
 from forget.metrics.weights import change_per_layer
 from forget.represent import represent
 from forget.request import Request
@@ -36,10 +35,7 @@ def run(
     The start's model is never touched. Raises :class:`BadInput` for a method that cannot edit this
     learner's models, and what :func:`~forget.steps.drive` raises.
     """
-    if method.learner != start.learner.name:
-        reason = f": {method.because}" if method.because else ""
-        raise BadInput(f"'{method.name}' needs the learner '{method.learner}', not "
-                       f"'{start.learner.name}'{reason}; choose that learner or another method")
+    check_suits(method, start.learner)
     use_fixed_threads()
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)

@@ -9,13 +9,13 @@ stand beside them. All is kept on disk as it is made, so an audit that was stopp
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from forget import parallel, store
-from forget.data import Dataset
+from forget.certificate import retained_rows
+from forget.data import Dataset, evenly
 from forget.data.files import write_atomically
 from forget.device import THREADS, derive, generator
 from forget.errors import BadInput
@@ -28,8 +28,8 @@ from forget.metrics.probe import probe
 from forget.metrics.relearn import BACK_WITHIN, relearn
 from forget.paths import downloads
 from forget.represent import content_hash, recipe_of, represent
-from forget.request import NOTHING, Forgotten, Request
-from forget.result import Start, model_record
+from forget.request import NOTHING, Forgotten, Request, split
+from forget.result import Start
 from forget.run import unlearn
 from forget.steps import Step, drive
 from forget.store import Stored
@@ -78,7 +78,7 @@ class World:
     def judged(self) -> Tensor:
         """The samples (m,) that are scored: all of the request, or a thousand of it."""
         ids = self.request.ids
-        return ids[torch.linspace(0, len(ids) - 1, min(len(ids), JUDGED)).long()]
+        return ids[evenly(len(ids), JUDGED)]
 
     def holds(self, shadow: int) -> Tensor:
         """Which of the request's samples a shadow model learnt: (len(request),) bool."""
@@ -195,7 +195,7 @@ def measured(
     seed = derive(world.seed, kind, number)
     has = (world.holds(number) if kind == "shadow" else
            torch.zeros(len(request), dtype=torch.bool))
-    model, record = _trained(world, request.ids[~has], seed, quiet)
+    model = _trained(world, request.ids[~has], seed, quiet)
     judge = _Judge(world, number, quiet)
     if kind == "control":
         return {REFERENCE: judge(model, target, number < TRACED)}
@@ -208,8 +208,8 @@ def measured(
     asked = Request(request.spec, request.ids[has], request.class_index)
     if not has.any():  # it has nothing to unlearn
         return scores | dict.fromkeys((method.name for method in methods), scores[ORIGINAL])
-    start, splits = Start(Stored(model, record), world.learner, out), Splits(
-        world.dataset, asked, out)
+    start = Start(Stored(model, {}), world.learner, out)
+    splits = Splits(world.dataset, asked, out)
     for method in methods:
         changed = unlearn(world.dataset, start, asked, method, seed, splits, quiet,
                           with_curve=False).model
@@ -217,19 +217,14 @@ def measured(
     return scores
 
 
-def _trained(
-    world: World, without: Tensor, seed: int, watch: Watch
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A model of the world's recipe on all its samples but some, with its record."""
+def _trained(world: World, without: Tensor, seed: int, watch: Watch) -> nn.Module:
+    """A model of the world's recipe on all its samples but some."""
     dataset, learner = world.dataset, world.learner
-    keep = torch.ones(len(dataset.train), dtype=torch.bool)
-    keep[without] = False
-    data = dataset.train.take(keep.to(dataset.train.y.device))
+    data = dataset.train.take(retained_rows(dataset, without))
     draw = generator(seed)
     model = learner.build(dataset.input_shape, len(dataset.classes), draw).to(data.y.device)
     drive(learner.train(model, data, draw), watch.step, watch.cancelled)
-    return store.frozen(model), model_record(dataset.name, learner, seed, model,
-                                             dataset.input_shape)
+    return store.frozen(model)
 
 
 class _Judge:
@@ -237,14 +232,9 @@ class _Judge:
     the features still hold it."""
 
     def __init__(self, world: World, number: int, watch: Watch):
-        train, request = world.dataset.train, world.request
-        device = train.y.device
+        train = world.dataset.train
         self._world, self._number, self._watch = world, number, watch
-        self._judged = train.take(world.judged.to(device))
-        rest = torch.ones(len(train), dtype=torch.bool)
-        rest[request.ids] = False
-        self._forget = train.take((~rest).to(device))
-        self._rest = rest
+        self._judged = train.take(world.judged.to(train.y.device))
 
     def accuracy(self, model: nn.Module) -> float:
         return Predictions.of(model, self._judged).accuracy
@@ -257,8 +247,7 @@ class _Judge:
             return found
         train = self._world.dataset.train
         seed = derive(self._world.seed, "trace", self._number)
-        back = relearn(model, self._forget, train.take(self._rest.to(train.y.device)), target,
-                       generator(seed))
+        back = relearn(model, *split(train, self._world.request, NOTHING), target, generator(seed))
         found |= {"relearned": torch.tensor(back.accuracies, dtype=torch.float64),
                   "steps": torch.tensor(back.steps, dtype=torch.float64)}
         recall = probe(model, train, self._world.dataset.test, self._world.request.class_index,
@@ -282,7 +271,8 @@ class Shelf:
         self._held: dict[str, dict[str, Tensor]] = {}
         self._private = world.dataset.private
         self._world = world
-        self._folder = downloads() / FOLDER / f"{world.dataset.name}-{world.key}"
+        name = store.path_of(world.dataset.name, "audit", world.key).stem
+        self._folder = downloads() / FOLDER / name
 
     def _name(self, kind: str, number: int) -> str:
         """``kind``: original, reference or a method's name."""

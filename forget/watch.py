@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
-from forget.data import Samples
 from forget.measure import Splits
 from forget.metrics.accuracy import Predictions
 from forget.result import Result
@@ -54,7 +52,8 @@ class Curve:
     def __init__(self, model: nn.Module, splits: Splits | None, watch: Watch):
         self.points: list[Point] = []
         self._model, self._watch = model, watch
-        self._parts = splits and (_thinned(splits.forget), _thinned(splits.retain))
+        self._parts = splits and tuple(
+            part.thinned(CHART_SAMPLES) for part in (splits.forget, splits.retain))
         self._measure(Step(0, 0, "before the first step", {}), 0.0)
 
     def on_step(self, step: Step, seconds: float) -> None:
@@ -70,9 +69,3 @@ class Curve:
         point = Point(step, seconds, forget, retain)
         self.points.append(point)
         self._watch.point(point)
-
-
-def _thinned(data: Samples) -> Samples:
-    """At most a few hundred samples, evenly spread, the same for every point of a curve."""
-    rows = torch.linspace(0, len(data) - 1, min(len(data), CHART_SAMPLES)).long()
-    return data.take(rows.to(data.y.device))

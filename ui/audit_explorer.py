@@ -6,6 +6,7 @@ from torch import Tensor
 
 from forget import figures
 from forget.audit import Exposure, shown
+from forget.data import evenly
 from ui import shared
 from ui.audit_trial import Tried
 from ui.charts import draw
@@ -44,9 +45,8 @@ def _stops(ratios: Tensor) -> dict[float, str]:
     """Thresholds, rising, from one that accuses everybody to one that accuses nobody, 0 among them;
     each as it is written, with as many digits as tell them all apart."""
     values = ratios.double().flatten().sort().values
-    rows = torch.linspace(0, len(values) - 1, min(len(values), STOPS)).long()
     beyond = values[-1].item() + max(0.01 * (values[-1] - values[0]).abs().item(), 1.0)
-    stops = sorted({*values[rows].tolist(), 0.0, beyond})
+    stops = sorted({*values[evenly(len(values), STOPS)].tolist(), 0.0, beyond})
     for digits in range(3, 18):
         written = [_written(stop, digits) for stop in stops]
         if len(set(written)) == len(stops):

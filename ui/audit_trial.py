@@ -48,10 +48,12 @@ class Tried:
 class Trial(Work):
     """The page's work.  ``audits``: the newest ones, for the page Compare."""
 
+    cancelled = CANCELLED
+
     audits: dict[tuple[str, str, str], Tried] = dataclasses.field(default_factory=dict)
 
-    def collect(self, cancelled: str = CANCELLED) -> None:
-        super().collect(cancelled)
+    def collect(self) -> None:
+        super().collect()
         if self.result is not None:
             self.audits[self.result.key] = self.result
             for key in list(self.audits)[:-KEPT]:

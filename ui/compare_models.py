@@ -3,7 +3,6 @@
 import dataclasses
 
 import streamlit as st
-import torch
 from torch import Tensor, nn
 
 from forget.compare import ORIGINAL, RETRAINED, UNLEARNED, Comparison
@@ -89,7 +88,7 @@ def _on_test(key: str, picked: Picked, _comparison: Comparison) -> Predictions:
 
 def certainty(comparison: Comparison, picked: Picked, part: Samples) -> Tensor:
     """Probability of the true class (n,) of at most a thousand samples of a part."""
-    few = thinned(part)
+    few = part.thinned(FEW)
     said = Predictions.of(model_of(comparison, picked), few)
     return said.log_p.exp().gather(1, said.y[:, None]).flatten()
 
@@ -97,10 +96,4 @@ def certainty(comparison: Comparison, picked: Picked, part: Samples) -> Tensor:
 def features(comparison: Comparison, picked: Picked) -> Tensor:
     """What the output layer reads (n, d) for at most a thousand unseen samples."""
     return features_of(model_of(comparison, picked),
-                       thinned(seen_by(comparison, picked).test).x).cpu()
-
-
-def thinned(samples: Samples) -> Samples:
-    """At most a thousand samples, evenly spread."""
-    rows = torch.linspace(0, len(samples) - 1, min(len(samples), FEW)).long()
-    return samples.take(rows.to(samples.y.device))
+                       seen_by(comparison, picked).test.thinned(FEW).x).cpu()

@@ -23,7 +23,6 @@ from ui.compare_models import (
     model_of,
     on_test,
     seen_by,
-    thinned,
 )
 from ui.compare_request import subject_of
 from ui.compare_run import Comparing, Shown
@@ -125,7 +124,7 @@ def _map(two: Pair) -> None:
 
 @st.cache_resource(show_spinner=False, max_entries=12)
 def _mapped(key: str, a: Picked, b: Picked, _comparison: Comparison) -> Drawn:
-    test = thinned(_comparison.data.test)
+    test = _comparison.data.test.thinned(FEW)
     said = [on_test(_comparison, one) for one in (a, b)]
     rows = test.ids.cpu()
     maps = shared_map(*(features(_comparison, one) for one in (a, b)))
@@ -147,7 +146,7 @@ def _layers(two: Pair) -> None:
 
 @st.cache_resource(show_spinner=False, max_entries=12)
 def _alike(key: str, a: Picked, b: Picked, _comparison: Comparison) -> dict[str, float | None]:
-    x = thinned(seen_by(_comparison, a).test).x
+    x = seen_by(_comparison, a).test.thinned(FEW).x
     return layer_by_layer(model_of(_comparison, a), model_of(_comparison, b), x)
 
 

@@ -45,10 +45,9 @@ class Comparing(Work):
     """The page's work.  ``result``: a comparison and the same as plain data.  ``audited``: that
     data with what audits found, beside what it was made from."""
 
-    audited: tuple[Any, Shown] | None = None
+    cancelled = CANCELLED
 
-    def collect(self, cancelled: str = CANCELLED) -> None:
-        super().collect(cancelled)
+    audited: tuple[Any, Shown] | None = None
 
     @property
     def comparison(self) -> Comparison:

@@ -1,11 +1,11 @@
 """What the pages Compare and Audit keep in one browser tab across runs and page switches."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from forget.data import Dataset
 from ui import shared
-from ui.jobs import Job, State
+from ui.jobs import Holder, Job, State
 from ui.originals import Named
 
 
@@ -18,38 +18,30 @@ class Getting:
 
 
 @dataclasses.dataclass
-class Work:
+class Work(Holder):
     """A page's job and what has come of it.
 
     ``result``: the newest that a job gave, whole or so far.  ``job``: the work under way, or None.
     ``notice``: said about the last job.  ``getting``: the fetching of each dataset, by name.
+    ``cancelled``: what a page says of work that was stopped.
     """
+
+    cancelled: ClassVar[str]
 
     result: Any = None
     job: Job | None = None
     notice: str = ""
     getting: dict[str, Getting] = dataclasses.field(default_factory=dict)
 
-    @property
-    def busy(self) -> bool:
-        return self.job is not None and not self.job.over
-
     def submit(self, job: Job) -> None:
         """Put a job into the server's queue."""
         self.job, self.notice = shared.job_queue().submit(job), ""
 
-    def collect(self, cancelled: str) -> None:
-        """Take what the job has so far; when it is over, let go of it and note how it ended."""
-        job = self.job
-        if job is None:
-            return
-        over = job.over  # before the results: a job that ends meanwhile is looked at again
-        newest = job.result or job.partial
-        if newest is not None:
-            self.result = newest
-        if over:
-            self.notice = {State.FAILED: job.message, State.CANCELLED: cancelled}.get(job.state, "")
-            self.job = None
+    def keep(self, newest: Any) -> None:
+        self.result = newest
+
+    def said_of_cancelled(self, job: Job) -> str:
+        return self.cancelled
 
 
 def dataset_of(held: Work, name: str) -> Dataset | None:

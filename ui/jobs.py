@@ -120,6 +120,42 @@ class Job(Watch):
         return self._cancel.is_set()
 
 
+class Holder:
+    """What keeps a page's work in one tab: the job under way, and what is said about the last.
+
+    A subclass has the fields ``job`` and ``notice``, says with :meth:`keep` what becomes of a
+    job's result, and with :meth:`said_of_cancelled` what is said of one that was stopped.
+    """
+
+    job: Job | None
+    notice: str
+
+    def keep(self, newest: Any) -> None:
+        """Take a job's result, whole or so far."""
+        raise NotImplementedError
+
+    def said_of_cancelled(self, job: Job) -> str:
+        raise NotImplementedError
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and not self.job.over
+
+    def collect(self) -> None:
+        """Take what the job has so far; when it is over, let go of it and note how it ended."""
+        job = self.job
+        if job is None:
+            return
+        over = job.over  # before the results: a job that ends meanwhile is looked at again
+        newest = job.result or job.partial
+        if newest is not None:
+            self.keep(newest)
+        if over:
+            self.notice = {State.FAILED: job.message,
+                           State.CANCELLED: self.said_of_cancelled(job)}.get(job.state, "")
+            self.job = None
+
+
 class JobQueue:
     """Runs jobs one after the other in a thread of its own."""
 

@@ -8,7 +8,7 @@ import streamlit as st
 from forget.data import Dataset
 from forget.metrics.unknown import Threshold
 from forget.result import Result, Start
-from ui.jobs import Job, State
+from ui.jobs import Holder, Job
 from ui.subject import Subject
 
 MAX_REQUESTS = 20
@@ -17,7 +17,7 @@ STOPPED = ("Cancelled. The model has forgotten; only the retraining to compare w
 
 
 @dataclasses.dataclass
-class Session:
+class Session(Holder):
     """One page's work in one browser tab.
 
     ``subject``: what the page is about.  ``given``: what the person shows to the model, as the
@@ -57,25 +57,10 @@ class Session:
         """Where the next request starts: the last unlearned model, or the original."""
         return self.result.next_start() if self.result else self.original
 
-    @property
-    def busy(self) -> bool:
-        return self.job is not None and not self.job.over
+    def said_of_cancelled(self, job: Job) -> str:
+        return STOPPED if job.partial is not None else CANCELLED
 
-    def collect(self) -> None:
-        """Take what the job has so far; when it is over, let go of it and note how it ended."""
-        job = self.job
-        if job is None:
-            return
-        over = job.over  # before the results: a job that ends meanwhile is looked at again
-        newest = job.result or job.partial
-        if newest is not None:
-            self._keep(newest)
-        if over:
-            stopped = STOPPED if job.partial is not None else CANCELLED
-            self.notice = {State.FAILED: job.message, State.CANCELLED: stopped}.get(job.state, "")
-            self.job = None
-
-    def _keep(self, result: Result) -> None:
+    def keep(self, result: Result) -> None:
         """Add a result, or replace the last one where it is the same run with more to show."""
         if self.result is not None and self.result.unlearned is result.unlearned:
             self.results.pop()

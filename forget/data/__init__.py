@@ -16,6 +16,11 @@ from forget.errors import BadInput
 from forget.registry import Registry
 
 
+def evenly(n: int, most: int) -> Tensor:
+    """At most ``most`` of n rows, evenly spread, first and last among them."""
+    return torch.linspace(0, n - 1, min(n, most)).long()
+
+
 @dataclasses.dataclass(frozen=True)
 class Samples:
     """Inputs, labels and the ids by which a person asks for them to be forgotten.
@@ -42,6 +47,10 @@ class Samples:
         keys = [self.keys[row] for row in torch.arange(len(self))[here]] if self.keys else ()
         pictures = None if self.pictures is None else self.pictures[here]
         return Samples(self.x[index], self.y[index], self.ids[index], pictures, tuple(keys))
+
+    def thinned(self, most: int) -> "Samples":
+        """At most so many samples, evenly spread: the same ones every time."""
+        return self.take(evenly(len(self), most).to(self.y.device))
 
     def shown(self, row: int) -> Tensor:
         """What a person is shown for one row: (C, H, W) uint8."""

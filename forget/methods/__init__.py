@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from forget.data import Samples
+from forget.errors import BadInput
 from forget.knobs import Knobs
 from forget.learners import Learner
 from forget.registry import Registry
@@ -84,6 +85,19 @@ class Method(Knobs, ABC):
 
         The caller gives a copy of its own and throws it away if the work is stopped.
         """
+
+
+def check_suits(method: Method, learner: Learner) -> None:
+    """Refuse a method that cannot edit this learner's models."""
+    if method.learner != learner.name:
+        reason = f": {method.because}" if method.because else ""
+        raise BadInput(f"'{method.name}' needs the learner '{method.learner}', not "
+                       f"'{learner.name}'{reason}; choose that learner or another method")
+
+
+def params_of(method: Method, learner: Learner) -> dict[str, Any]:
+    """All hyperparameters of a run, as ``--set`` names them."""
+    return method.settings() | {f"learner.{k}": v for k, v in learner.settings().items()}
 
 
 METHODS: Registry[Method] = Registry("method", __name__)
