@@ -67,43 +67,40 @@ def parse_request(
     forgotten, and for a request that leaves nothing to forget or nothing to train on.
     """
     form, _, what = spec.partition(":")
-    gone = torch.zeros(len(dataset.train), dtype=torch.bool)
-    gone[already.ids] = True
+    ids = dataset.train.ids.cpu()
+    left = ~torch.isin(ids, already.ids)
     match form:
         case "class":
             index = _class_index(what, dataset)
-            ids = torch.nonzero(dataset.train.y.cpu() == index).flatten()
-            request = Request(spec, ids[~gone[ids]], index)
+            of_class = dataset.train.y.cpu() == index
+            request = Request(spec, ids[of_class & left].unique(), index)
         case "random":
-            left = torch.nonzero(~gone).flatten()
-            request = Request(spec, _draw(what, left, seed, len(already.requests)))
+            request = Request(spec, _draw(what, ids[left].unique(), seed, len(already.requests)))
         case "samples":
-            request = Request(spec, _sample_ids(what, gone))
+            request = Request(spec, _sample_ids(what, ids, already))
         case _:
             raise BadInput(f"'{spec}' is not a request; write {FORMS}")
     if not len(request):
         raise BadInput(f"'{spec}' asks for nothing that is still there; ask for other samples")
-    remaining = ~gone
-    remaining[request.ids] = False
-    if len(dataset.train.y.cpu()[remaining].unique()) < 2:
+    left &= ~torch.isin(ids, request.ids)
+    if len(dataset.train.y.cpu()[left].unique()) < 2:
         raise BadInput(f"'{spec}' leaves fewer than two classes to train on; ask for less")
     return request
 
 
 def split(train: Samples, request: Request, already: Forgotten) -> tuple[Samples, Samples]:
     """(D_f, D_r): the samples of this request, and all that no request has named."""
-    forget = torch.zeros(len(train), dtype=torch.bool)
-    forget[request.ids] = True
-    retain = ~forget
-    retain[already.ids] = False
+    ids = train.ids.cpu()
+    forget = torch.isin(ids, request.ids)
+    retain = ~forget & ~torch.isin(ids, already.ids)
     device = train.y.device
     return train.take(forget.to(device)), train.take(retain.to(device))
 
 
 def keys_of(dataset: Dataset, forgotten: Forgotten) -> set[str]:
     """Keys of the files behind all that was forgotten; of a whole class, in every part."""
-    named = dataset.train.keys and forgotten.ids.tolist()
-    keys = {dataset.train.keys[row] for row in named}
+    named = torch.isin(dataset.train.ids.cpu(), forgotten.ids).tolist()
+    keys = {key for key, out in zip(dataset.train.keys, named, strict=False) if out}
     for part in (dataset.train, dataset.held_out, dataset.test):
         gone = torch.isin(part.y.cpu(), torch.tensor(forgotten.classes, dtype=torch.int64))
         keys.update(key for key, out in zip(part.keys, gone.tolist(), strict=False) if out)
@@ -131,15 +128,16 @@ def _draw(count: str, left: Tensor, seed: int, turn: int) -> Tensor:
     return left[order[:number]].sort().values
 
 
-def _sample_ids(text: str, gone: Tensor) -> Tensor:
-    ids = sorted({_whole(word, "a sample id") for word in text.split(",")})
-    wrong = [number for number in ids if not 0 <= number < len(gone)]
-    if wrong:
-        raise BadInput(f"there is no training sample {wrong[0]}; ids go from 0 to {len(gone) - 1}")
-    again = [number for number in ids if gone[number]]
-    if again:
+def _sample_ids(text: str, known: Tensor, already: Forgotten) -> Tensor:
+    ids = torch.tensor(sorted({_whole(word, "a sample id") for word in text.split(",")}))
+    wrong = ids[~torch.isin(ids, known)]
+    if len(wrong):
+        raise BadInput(f"there is no training sample {wrong[0]}; ids go from {known.min()} to "
+                       f"{known.max()}")
+    again = ids[torch.isin(ids, already.ids)]
+    if len(again):
         raise BadInput(f"sample {again[0]} is forgotten already; leave it out")
-    return torch.tensor(ids, dtype=torch.int64)
+    return ids
 
 
 def _whole(text: str, what: str) -> int:

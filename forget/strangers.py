@@ -26,17 +26,18 @@ def calibrate(
     nothing here: held-out ones of the known and the training photos of the strangers. Its rates are
     measured on test photos. Where no photo is held out, the known people's test photos serve twice.
     """
-    people = len(dataset.classes)
-    if people < LEAST_PEOPLE:
+    people = dataset.train.y.unique().tolist()  # a forgotten person has a class and no photo
+    if len(people) < LEAST_PEOPLE:
         return None
     dataset = represent(learner, dataset, watch)
-    folds = min(FOLDS, people // 2)
+    folds = min(FOLDS, len(people) // 2)
     choose, judge = ([], []), ([], [])
     for fold in range(folds):
         watch.phase(f"Learning what strangers look like ({fold + 1} of {folds})")
-        out = torch.arange(people) % folds == fold
+        out = torch.zeros(len(dataset.classes), dtype=torch.bool)
+        out[people[fold::folds]] = True
         forgotten = NOTHING
-        for index in out.nonzero().flatten().tolist():
+        for index in people[fold::folds]:
             forgotten += parse_request(f"class:{dataset.classes[index]}", dataset, seed, forgotten)
         model = learn(learner, dataset, seed, forgotten, watch).model
         parts = {name: Predictions.of(model, part, watch.check) for name, part in

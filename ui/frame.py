@@ -44,6 +44,9 @@ def page(title: str, body: Callable[[], None]) -> None:
         st.session_state[FRAMED] = True
         st.rerun()
     st.title(title)
+    from ui.access import guard  # after the title: it stands first
+
+    guard()
     warm = warm_up()
     if not warm.done.is_set():
         _wait_for(warm)

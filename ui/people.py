@@ -23,6 +23,7 @@ from forget.faces.embedders import find_embedder
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
 from forget.paths import downloads
 from ui import shared
+from ui.access import enrolment_off, who
 from ui.face_input import UPLOADS, annotated
 from ui.frame import plain, sentence
 from ui.job_progress import watch_job
@@ -171,9 +172,12 @@ def keep(photos: Iterable[Photo]) -> None:
 
 
 def choose_people(bringing: Bringing) -> Named | Lent:
-    """Bring people, and choose whom the model is about."""
-    with st.popover("People", icon=":material/group_add:"):
-        _bring(bringing)
+    """Bring people, where that is on, and choose whom the model is about."""
+    if who().may_enrol:
+        with st.popover("People", icon=":material/group_add:"):
+            _bring(bringing)
+    else:
+        enrolment_off()
     brought = tuple(bringing.photos)
     names = sorted({photo.person for photo in brought})
     choices = {find_dataset(ADDED_TO).title: Named(ADDED_TO)}
@@ -292,7 +296,8 @@ def _pick_faces(bringing: Bringing) -> None:
 
 def _brought(bringing: Bringing) -> None:
     """Those who are enrolled, those who are kept, and ways out for both."""
-    kept = kept_photos()
+    local = who().local  # who else has signed in must not find what was kept here
+    kept = kept_photos() if local else []
     if kept:
         people = {photo.person for photo in kept}
         st.caption(f"Kept on this machine: {len(kept)} photos of {len(people)} people, in "
@@ -310,10 +315,10 @@ def _brought(bringing: Bringing) -> None:
                      key=f"faces.remove.{person}"):
             bringing.photos = [photo for photo in bringing.photos if photo.person != person]
             st.rerun()
-    if bringing.photos and st.button("Keep them on this machine", icon=":material/save:",
-                                     key="faces.keep", help="Copies the photos into "
-                                     f"{folder()}, readable by you only. They can be deleted here "
-                                     "at any time."):
+    if local and bringing.photos and st.button(
+            "Keep them on this machine", icon=":material/save:", key="faces.keep",
+            help=f"Copies the photos into {folder()}, readable by you only. They can be deleted "
+            "here at any time."):
         try:
             keep(bringing.photos)
         except OSError as error:  # its path names a person
