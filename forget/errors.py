@@ -32,6 +32,14 @@ class DamagedFile(ForgetError):
     """A file on disk whose hash, form or shapes are not what they must be."""
 
 
+class CannotWrite(ForgetError):
+    """The data folder takes no more: the disk is full, or it may not be written to."""
+
+
+class Busy(ForgetError):
+    """Another program holds what is needed here, and did not let go in time."""
+
+
 class Diverged(ForgetError):
     """Training or unlearning produced a number that is not finite, or a solver got nowhere."""
 

@@ -14,7 +14,7 @@ from forget.certificate import text_of
 from forget.compare import Comparison
 from forget.compare import csv_text as comparison_csv
 from forget.data.files import write_atomically
-from forget.errors import BadInput
+from forget.errors import BadInput, CannotWrite
 from forget.measure import SPLIT_NAMES, SPLITS
 from forget.result import Result
 
@@ -84,8 +84,9 @@ def _write_or_remove(path: Path, data: bytes | None, mode: int = 0o644) -> None:
 def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     try:
         write_atomically(path, data, mode)
-    except OSError as error:
-        raise BadInput(f"cannot write '{path}' ({error.strerror}); choose another place") from error
+    except CannotWrite as error:
+        raise BadInput(f"cannot write '{path}' ({error.__cause__.strerror}); choose another place"
+                       ) from error
 
 
 def summary(result: Result) -> str:

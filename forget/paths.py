@@ -6,7 +6,7 @@ from pathlib import Path
 from forget.errors import BadInput
 
 OWN = frozenset({"trained", "features", "embeddings", "people", "facenet",
-                 "runs", "audits"})
+                 "runs", "audits", "taught"})
 """Sub-folders in which the program keeps tensors and photos of its own: nobody else's models."""
 
 

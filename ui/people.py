@@ -1,27 +1,22 @@
 """The people that a person brings: looked at, reported on, enrolled, kept or deleted."""
 
 import dataclasses
-import hashlib
-import re
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import streamlit as st
 
 from forget.data import Dataset, find_dataset
-from forget.data.files import write_atomically
 from forget.data.images import MAX_BYTES, read_photo
 from forget.device import pick_device
 from forget.errors import BadInput
-from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder, photos_from_zip
+from forget.faces.archive import photos_from_zip
 from forget.faces.detect import find_faces
 from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
+from forget.faces.kept import folder, keep, kept_photos
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
-from forget.paths import downloads
 from ui import shared
 from ui.access import enrolment_off, who
 from ui.face_input import UPLOADS, annotated
@@ -30,19 +25,7 @@ from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
 
-FOLDER = "people"
-"""Where kept photos lie, in a sub-folder a person."""
-
 MAX_ZIP_MB = 200
-
-UNSAFE = re.compile(r'[/\\:*?"<>|%]|^[.~]|[. ]$')
-"""Signs of a name that a folder's name cannot have, or not there."""
-
-LONGEST_NAME = 200
-"""Bytes of a folder's name that every file system takes."""
-
-NAME = "name.txt"
-"""Holds a person's name that no folder can have."""
 
 ADDED_TO = "faces"
 """The dataset that brought people may join."""
@@ -137,38 +120,6 @@ class Bringing:
         looked = [(photo, known.get((place, photo.key))) for photo in self.given]
         return [photo for photo, one in looked
                 if one is not None and one.faces and one.chosen is None and photo.face is None]
-
-
-def folder() -> Path:
-    """Where kept photos lie."""
-    return downloads() / FOLDER
-
-
-def kept_photos() -> list[Photo]:
-    """The photos that somebody asked to keep on this machine."""
-    if not folder().is_dir():
-        return []
-    photos, _ = photos_from_folder(folder())
-    return [dataclasses.replace(photo, person=_kept_name(folder() / photo.person))
-            for photo in photos]
-
-
-def _kept_name(place: Path) -> str:
-    """Whose photos lie in a folder: it is called so, or a file in it says so."""
-    said = place / NAME
-    return said.read_text(encoding="utf-8") if said.is_file() else unquote(place.name)
-
-
-def keep(photos: Iterable[Photo]) -> None:
-    """Write photos into the folder, named by their content."""
-    for photo in photos:
-        person = UNSAFE.sub(lambda sign: f"%{ord(sign.group()):02X}", photo.person)
-        if is_junk(person) or len(person.encode()) > LONGEST_NAME:
-            person = f"person {hashlib.sha256(photo.person.encode()).hexdigest()[:12]}"
-            write_atomically(folder() / person / NAME, photo.person.encode(), mode=0o600)
-        ending = Path(photo.name).suffix.lower()
-        name = photo.key + (ending if ending in SUFFIXES else ".jpg")
-        write_atomically(folder() / person / name, photo.data, mode=0o600)
 
 
 def choose_people(bringing: Bringing) -> Named | Lent:
@@ -319,10 +270,5 @@ def _brought(bringing: Bringing) -> None:
             "Keep them on this machine", icon=":material/save:", key="faces.keep",
             help=f"Copies the photos into {folder()}, readable by you only. They can be deleted "
             "here at any time."):
-        try:
-            keep(bringing.photos)
-        except OSError as error:  # its path names a person
-            st.error(f"The photos could not be kept ({error.strerror}). Free some space, or let "
-                     f"this program write into {folder()}.", icon=":material/error:")
-            return
+        keep(bringing.photos)
         st.rerun()

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forget.data.files import Bundle
 from forget.errors import BadInput
 from forget.registry import Registry
 
@@ -137,6 +138,8 @@ class DatasetSource(ABC):
     takes_path: bool = False
     optional: bool = False
     """Whether it is fetched only where a person asks for it by name."""
+    files: Bundle | None = None
+    """The files that are fetched for it, where any are."""
     recipes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     """Learner to those of its hyperparameters that suit these data better than its defaults."""
 

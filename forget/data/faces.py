@@ -54,6 +54,7 @@ class Faces(PhotoSource):
     name = "faces"
     title = "Faces (AT&T, 40 people)"
     order = 2
+    files = FACES_FILES
     classes = tuple(f"s{person}" for person in range(1, N_PEOPLE + 1))
     credit = "AT&T Laboratories Cambridge"
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import filelock
 import requests
 
-from forget.errors import Cancelled, DamagedFile, ForgetError, SourceDown
+from forget.errors import Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
 from forget.paths import downloads
 
 log = logging.getLogger(__name__)
@@ -110,13 +110,14 @@ class Bundle:
 
     def _fetch(self, progress: OnProgress) -> None:
         failures = []
+        _check_room(2 * sum(file.size for file in self.files))  # packed and unpacked
         for source in self.sources:
             with scratch(self.name) as folder:
                 try:
                     source.fetch(self.files, folder, progress)
                     for file in self.files:
                         file.check(folder / file.name)
-                except Cancelled:
+                except (Cancelled, CannotWrite):
                     raise
                 except (ForgetError, requests.RequestException, OSError, EOFError,
                         zipfile.BadZipFile, zlib.error, ValueError) as error:
@@ -236,8 +237,19 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put ``data`` at ``path`` whole or not at all: temporary name, sync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Put ``data`` at ``path`` whole or not at all: temporary name, sync, rename.
+
+    Raises :class:`CannotWrite`, whose sentence names no file: its name may be a person's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path, data, mode)
+    except OSError as error:
+        raise CannotWrite(f"a file could not be written ({error.strerror}): free some space, or "
+                          f"let this program write into {downloads()}, and try again") from error
+
+
+def _write_atomically(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -249,6 +261,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _check_room(needed: int) -> None:
+    """Refuse to fetch what does not fit, before a source is blamed for it."""
+    free = shutil.disk_usage(downloads()).free
+    if free < needed:
+        raise CannotWrite(f"fetching needs {needed / 2**20:,.0f} MB in {downloads()}, and "
+                          f"{free / 2**20:,.0f} MB are free: free some space and try again")
 
 
 @contextmanager

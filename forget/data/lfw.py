@@ -108,6 +108,7 @@ class Lfw(PhotoSource):
     optional = True
     title = "Famous faces (LFW)"
     order = 3
+    files = LFW_FILES
 
     @property
     def folder(self) -> Path:

@@ -108,6 +108,7 @@ class Mnist(DatasetSource):
     name = "mnist"
     title = "Handwritten digits (MNIST)"
     order = 1
+    files = MNIST_FILES
     classes = tuple("0123456789")
 
     def load(self, progress=silent) -> Dataset:

@@ -117,6 +117,25 @@ def pick(photo: bytes, one: Embedded, face: int, embedder: AnyEmbedder, known: K
     return known[place]
 
 
+def the_face_meant(photo: bytes, one: Embedded | BadImage, face: int | None,
+                   embedder: AnyEmbedder, known: Known) -> Embedded:
+    """What is known of a photo, about the face that somebody picked or the one clearly meant.
+
+    Raises :class:`~forget.errors.BadImage` where there is none, and what :func:`try_embed` gave
+    in place of a photo.
+    """
+    if isinstance(one, BadImage):
+        raise one
+    if not one.faces:
+        raise BadImage("no face was found in it; give a photo with the face turned to the camera")
+    if face is not None:
+        one = pick(photo, one, face, embedder, known)
+    if one.chosen is None:
+        raise BadImage(f"it shows {len(one.faces)} faces and none is clearly the largest; pick one "
+                       "of them, or cut the photo to one face")
+    return one
+
+
 def key_of(photo: bytes) -> str:
     """By what a photo is known: the sha256 of its bytes."""
     return hashlib.sha256(photo).hexdigest()

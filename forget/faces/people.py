@@ -19,7 +19,7 @@ from forget.data.files import OnProgress, silent
 from forget.errors import BadImage, BadInput
 from forget.faces import Embedded
 from forget.faces.copies import copies_among
-from forget.faces.embed import AnyEmbedder, Known, key_of, pick, try_embed
+from forget.faces.embed import AnyEmbedder, key_of, the_face_meant, try_embed
 
 MIN_PHOTOS = 2
 MIN_PEOPLE = 2
@@ -201,7 +201,8 @@ def checked(photos: Sequence[Photo], embedder: AnyEmbedder, *,
     usable = []
     for photo, one in zip(named, embedded, strict=True):
         try:
-            usable.append(_usable(photo, one, embedder, known))
+            meant = the_face_meant(photo.data, one, photo.face, embedder, known)
+            usable.append(Usable(photo, meant))
         except BadImage as error:
             findings.append(f"{photo.called} is left out: {error}")
     usable = _without_copies(usable, findings)
@@ -227,19 +228,6 @@ def _named(photos: Sequence[Photo], findings: list[str]) -> list[Photo]:
 
 def _photos(count: int) -> str:
     return "1 photo is" if count == 1 else f"{count} photos are"
-
-
-def _usable(photo: Photo, one: Embedded | BadImage, embedder: AnyEmbedder, known: Known) -> Usable:
-    if isinstance(one, BadImage):
-        raise one
-    if not one.faces:
-        raise BadImage("no face was found in it; give a photo with the face turned to the camera")
-    if photo.face is not None:
-        one = pick(photo.data, one, photo.face, embedder, known)
-    if one.chosen is None:
-        raise BadImage(f"it shows {len(one.faces)} faces and none is clearly the largest; pick one "
-                       "of them, or cut the photo to one face")
-    return Usable(photo, one)
 
 
 def _without_copies(usable: list[Usable], findings: list[str]) -> list[Usable]:

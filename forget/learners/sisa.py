@@ -145,7 +145,7 @@ class Sisa(Learner):
         rows = torch.nonzero(placed[0] == shard).flatten()
         before = checkpoint_of(model, shard, start - 1) if start else None
         part = data.take(rows.to(data.y.device))
-        order = part.ids.argsort()
+        order = part.ids.argsort(stable=True)  # copies of a sample share its id
         return ShardJob(self, shard, start, int(model.secret["seed"]), model.n_classes,
                         part.take(order), placed[1][rows][order.cpu()], before)
 

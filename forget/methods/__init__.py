@@ -55,6 +55,20 @@ class Proof:
 
 
 @dataclasses.dataclass(frozen=True)
+class Spending:
+    """What a request would spend of a budget that ``spent`` of ``budget`` is gone of already."""
+
+    spent: float
+    more: float
+    budget: float
+
+    @property
+    def retrains(self) -> bool:
+        """Whether the budget does not allow it, so that the model is trained anew."""
+        return self.spent + self.more > self.budget
+
+
+@dataclasses.dataclass(frozen=True)
 class Method(Knobs, ABC):
     """An unlearning method with its hyperparameters.
 
@@ -78,6 +92,13 @@ class Method(Knobs, ABC):
         """For the "path" picture: the forget accuracy at which the method stops, where it has one,
         and its stop rule in words."""
         return None, "none but the number of steps"
+
+    def spends(self, model: nn.Module, task: Task) -> Spending | None:
+        """What a request would spend of a model's budget, known before it is carried out.
+
+        ``model``: prepared for requests, and left as it is. None where there is no budget.
+        """
+        return None
 
     @abstractmethod
     def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:

@@ -12,7 +12,7 @@ from forget.data import Samples
 from forget.errors import BadInput
 from forget.knobs import knob
 from forget.learners.convex import SOLVED, Convex, shown
-from forget.methods import METHODS, Method, Proof, Task
+from forget.methods import METHODS, Method, Proof, Spending, Task
 from forget.models.head import Head
 from forget.private import noise_key, random_key
 from forget.solve.newton import ROUGH, Factor, Inverse, Solution, factor, solve
@@ -98,19 +98,11 @@ class Certified(Method):
 
     def _guo(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
-        allowed = budget(learner.sigma, self.epsilon, self.delta)
-        if allowed < SOLVED:
-            raise BadInput(f"with sigma {learner.sigma:g} the whole budget is {allowed:.2g}, and "
-                           f"models are solved to {SOLVED:g}: take a larger sigma or epsilon")
-        spent = model.secret["spent"].item()
-        x = model.rows(task.forget.x).double() * learner.radius
-        w = model.secret["weights"].to(x.device)
+        removal, spending = self._removal(model, task)
         n = len(task.forget) + len(task.retain)
         b = learner.noise(model.secret["noise_key"], model).norm(dim=0)
-        removal = single_step(w, x, task.forget.y, model.loss, learner.lam,
-                              known_curvature(model, n, x.device), self.bound)
+        spent, allowed, retrained = spending.spent, spending.budget, spending.retrains
         yield Step(1, 2, "one Newton step", {"gradient_norm_bound": spent + removal.bound})
-        retrained = spent + removal.bound > allowed
         if not retrained:
             _settle(model, removal, spent)
             yield Step(2, 2, f"published; {(spent + removal.bound) / allowed:.0%} of the budget "
@@ -131,6 +123,22 @@ class Certified(Method):
                 learner.lam, n, len(task.forget), BOUNDS[self.bound], b),
             "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
         })
+
+    def spends(self, model: Head, task: Task) -> Spending | None:
+        return self._removal(model, task)[1] if task.learner.mode == "guo" else None
+
+    def _removal(self, model: Head, task: Task) -> tuple[Removal, Spending]:
+        """The single step for a request, and what it spends."""
+        learner: Convex = task.learner
+        allowed = budget(learner.sigma, self.epsilon, self.delta)
+        if allowed < SOLVED:
+            raise BadInput(f"with sigma {learner.sigma:g} the whole budget is {allowed:.2g}, and "
+                           f"models are solved to {SOLVED:g}: take a larger sigma or epsilon")
+        x = model.rows(task.forget.x).double() * learner.radius
+        w = model.secret["weights"].to(x.device)
+        known = known_curvature(model, len(task.forget) + len(task.retain), x.device)
+        removal = single_step(w, x, task.forget.y, model.loss, learner.lam, known, self.bound)
+        return removal, Spending(model.secret["spent"].item(), removal.bound, allowed)
 
     def _statement(self, model: Head, task: Task, allowed: float) -> dict[str, Any]:
         """What a certificate says, apart from hashes of files and data."""

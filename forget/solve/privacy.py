@@ -28,6 +28,20 @@ def gaussian_delta(epsilon: float, multiplier: float) -> float:
     return float(ndtr(shift - tilt) - math.exp(min(epsilon + log_ndtr(-shift - tilt), 0.0)))
 
 
+def composed_epsilon(epsilon: float, delta: float, publications: int) -> float:
+    """What several publications, each with noise for (epsilon, delta), allow together at delta.
+
+    Gaussian noise composes like one draw for root-k times the distance (Dong, Roth and Su 2022,
+    https://arxiv.org/abs/1905.02383).
+
+    >>> round(composed_epsilon(1, 1e-5, 1), 3), round(composed_epsilon(1, 1e-5, 4), 3)
+    (1.0, 2.184)
+    """
+    multiplier = gaussian_multiplier(epsilon, delta) / math.sqrt(publications)
+    return brentq(lambda e: gaussian_delta(e, multiplier) - delta, 0.0,
+                  epsilon * publications * 2, xtol=1e-9)
+
+
 def residual_allowed(sigma: float, strength: float, epsilon: float, delta: float) -> float:
     """tau = sigma lambda n' / (2 c): the gradient norm at which learner and method may stop.
 

@@ -1,0 +1,72 @@
+"""Photos that somebody asked to keep on this machine: a folder a person, readable by its owner."""
+
+import dataclasses
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote
+
+from forget.data.files import write_atomically
+from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder
+from forget.faces.people import Photo
+from forget.paths import downloads
+
+FOLDER = "people"
+
+UNSAFE = re.compile(r'[/\\:*?"<>|%]|^[.~]|[. ]$')
+"""Signs of a name that a folder's name cannot have, or not there."""
+
+LONGEST_NAME = 200
+"""Bytes of a folder's name that every file system takes."""
+
+NAME = "name.txt"
+"""Holds a person's name that no folder can have."""
+
+
+def folder() -> Path:
+    """Where kept photos lie."""
+    return downloads() / FOLDER
+
+
+def folder_of(person: str) -> Path:
+    """Where the photos of one person lie, or would."""
+    name = UNSAFE.sub(lambda sign: f"%{ord(sign.group()):02X}", person)
+    if is_junk(name) or len(name.encode()) > LONGEST_NAME:
+        name = f"person {hashlib.sha256(person.encode()).hexdigest()[:12]}"
+    return folder() / name
+
+
+def kept_photos() -> list[Photo]:
+    """The photos that somebody asked to keep on this machine."""
+    if not folder().is_dir():
+        return []
+    photos, _ = photos_from_folder(folder())
+    return [dataclasses.replace(photo, person=_kept_name(folder() / photo.person))
+            for photo in photos]
+
+
+def _kept_name(place: Path) -> str:
+    """Whose photos lie in a folder: it is called so, or a file in it says so."""
+    said = place / NAME
+    return said.read_text(encoding="utf-8") if said.is_file() else unquote(place.name)
+
+
+def keep(photos: Iterable[Photo]) -> None:
+    """Write photos into the folder, named by their content."""
+    for photo in photos:
+        place = folder_of(photo.person)
+        if unquote(place.name) != photo.person:
+            write_atomically(place / NAME, photo.person.encode(), mode=0o600)
+        ending = Path(photo.name).suffix.lower()
+        name = photo.key + (ending if ending in SUFFIXES else ".jpg")
+        write_atomically(place / name, photo.data, mode=0o600)
+
+
+def delete(person: str) -> int:
+    """Delete one person's kept photos; returns how many files that were."""
+    place = folder_of(person)
+    files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else []
+    shutil.rmtree(place, ignore_errors=not files)
+    return len(files)

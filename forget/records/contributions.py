@@ -1,0 +1,143 @@
+"""What people gave: samples with a label and a contributor, and everything held about one."""
+
+import dataclasses
+import secrets
+import sqlite3
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from forget.data import Samples
+from forget.errors import BadInput
+from forget.faces.people import person_name
+from forget.records import ledger
+from forget.records.bases import Base, Given
+from forget.records.database import reading, writing
+
+FIRST_ID = 1_000_000_000
+"""Ids of what people gave start here, far above every place in a dataset; none is given twice."""
+
+MOST = 2000
+"""Samples that one contributor can have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contributor:
+    """Somebody who gave samples: ``counts`` says how many to each base."""
+
+    name: str
+    since: str
+    counts: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """One sample as it is held: ``id`` among the training samples, ``picture`` to be shown."""
+
+    id: int
+    base: str
+    contributor: str
+    label: str
+    x: Tensor
+    picture: Tensor
+    reader: str
+    sha256: str
+    added: str
+
+
+def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int:
+    """Keep samples, each with its label; returns how many are new to this contributor.
+
+    A sample that they gave before, under the same label, is not kept twice. Nothing is learnt from
+    them yet. Raises :class:`~forget.errors.BadInput`.
+    """
+    name = person_name(contributor)
+    labelled = [(base.label(label), one) for label, one in given]
+    if not labelled:
+        raise BadInput(f"no {base.one} was given: add one first")
+    with writing() as db:
+        who = _contributor(db, name)
+        if db.execute("SELECT 1 FROM request WHERE contributor = ? AND state = 'waiting'",
+                      (who["id"],)).fetchone():
+            raise BadInput("this contributor asked to be forgotten and waits for it: add samples "
+                           "when that is done")
+        before = _count(db, who["id"])
+        if before + len(labelled) > MOST:
+            raise BadInput(f"one contributor can give {MOST} samples, and there are {before} "
+                           "already: add fewer")
+        for label, one in labelled:
+            db.execute(
+                "INSERT OR IGNORE INTO sample (base, contributor, label, x, picture, reader, "
+                "sha256, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (base.name, who["id"], label, _bytes(one.x), _bytes(one.picture), one.reader,
+                 one.sha256, ledger.now()))
+        new = _count(db, who["id"]) - before
+        if new:
+            ledger.append(db, "added", {"base": base.name, "samples": new},
+                          ledger.subject_of(who["key"], name))
+        return new
+
+
+def _contributor(db: sqlite3.Connection, name: str) -> sqlite3.Row:
+    """The contributor of this name, with a key of their own, made now where there is none."""
+    db.execute("INSERT OR IGNORE INTO contributor (name, key, since) VALUES (?, ?, ?)",
+               (name, secrets.token_bytes(32), ledger.now()))
+    return db.execute("SELECT * FROM contributor WHERE name = ?", (name,)).fetchone()
+
+
+def _count(db: sqlite3.Connection, contributor: int) -> int:
+    return db.execute("SELECT count(*) FROM sample WHERE contributor = ?",
+                      (contributor,)).fetchone()[0]
+
+
+def contributors() -> list[Contributor]:
+    """Everybody about whom something is held, by name."""
+    with reading() as db:
+        return [
+            Contributor(row["name"], row["since"], dict(db.execute(
+                "SELECT base, count(*) FROM sample WHERE contributor = ? GROUP BY base",
+                (row["id"],)).fetchall()))
+            for row in db.execute("SELECT * FROM contributor ORDER BY name COLLATE NOCASE")]
+
+
+def kept(base: Base, contributor: str | None = None) -> list[Kept]:
+    """The samples given to a base, of one contributor or of all, in the order of their ids."""
+    with reading() as db:
+        return kept_in(db, base, contributor)
+
+
+def unasked(base: Base) -> list[Kept]:
+    """The samples given to a base of which nobody waits to have them forgotten."""
+    with reading() as db:
+        leaving = {row[0] for row in db.execute(
+            "SELECT contributor.name FROM request JOIN contributor ON contributor.id = "
+            "request.contributor WHERE state = 'waiting' AND base = ?", (base.name,))}
+        return [one for one in kept_in(db, base) if one.contributor not in leaving]
+
+
+def kept_in(db: sqlite3.Connection, base: Base, contributor: str | None = None) -> list[Kept]:
+    """As :func:`kept`, within a transaction."""
+    rows = db.execute(
+        "SELECT sample.*, contributor.name FROM sample JOIN contributor "
+        "ON contributor.id = sample.contributor WHERE base = ? AND (?2 IS NULL OR name = ?2) "
+        "ORDER BY sample.id", (base.name, contributor))
+    return [Kept(FIRST_ID + row["id"], row["base"], row["name"], row["label"],
+                 base.tensor(row["x"]), _picture(base, row["picture"]), row["reader"],
+                 row["sha256"], row["added"]) for row in rows]
+
+
+def samples_of(base: Base, those: Sequence[Kept], classes: Sequence[str]) -> Samples:
+    """Kept samples as training samples: each as often as the base copies it, under one id."""
+    x = torch.stack([one.x for one in those])
+    y = torch.tensor([classes.index(one.label) for one in those], dtype=torch.int64)
+    ids = torch.tensor([one.id for one in those], dtype=torch.int64)
+    return Samples(*(part.repeat_interleave(base.copies, 0) for part in (x, y, ids)))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
+
+
+def _picture(base: Base, picture: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(base.picture_shape)

@@ -1,0 +1,252 @@
+"""One SQLite file: its schema and migrations, transactions, and deleting that leaves nothing.
+
+WAL mode, so that a page reads while a job writes; every commit is synced. ``secure_delete``
+overwrites what is deleted, and :func:`scrub` empties the log and rewrites the file without its
+freed pages: https://www.sqlite.org/pragma.html#pragma_secure_delete.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import filelock
+
+from forget.data.files import locked
+from forget.errors import Busy, CannotWrite, DamagedFile
+from forget.paths import downloads
+
+NAME = "records.db"
+WAIT_SECONDS = 5.0
+"""How long a transaction waits for another program's."""
+
+WORK = "records"
+"""The lock of whoever makes models from the records: one at a time, over all processes."""
+
+FIRST = """
+CREATE TABLE contributor (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    key BLOB NOT NULL,
+    since TEXT NOT NULL
+);
+CREATE TABLE sample (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    base TEXT NOT NULL,
+    contributor INTEGER NOT NULL REFERENCES contributor ON DELETE RESTRICT,
+    label TEXT NOT NULL,
+    x BLOB NOT NULL,
+    picture BLOB NOT NULL,
+    reader TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    added TEXT NOT NULL,
+    UNIQUE (contributor, base, label, x)
+);
+CREATE TABLE model (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    base TEXT NOT NULL UNIQUE,
+    learner TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    classes TEXT NOT NULL,
+    file TEXT NOT NULL UNIQUE,
+    made TEXT NOT NULL,
+    made_at TEXT NOT NULL
+);
+CREATE TABLE lineage (
+    model INTEGER NOT NULL REFERENCES model ON DELETE CASCADE,
+    sample INTEGER NOT NULL REFERENCES sample ON DELETE RESTRICT,
+    PRIMARY KEY (model, sample)
+) WITHOUT ROWID;
+CREATE TABLE request (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    base TEXT NOT NULL,
+    contributor INTEGER REFERENCES contributor ON DELETE SET NULL,
+    method TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'failed')),
+    asked_at TEXT NOT NULL,
+    entry INTEGER
+);
+CREATE UNIQUE INDEX once ON request (base, contributor) WHERE state = 'waiting';
+CREATE TABLE policy (base TEXT PRIMARY KEY, batch INTEGER NOT NULL CHECK (batch >= 1));
+CREATE TABLE chore (what TEXT PRIMARY KEY);
+CREATE TABLE ledger (
+    number INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    what TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE TABLE ledger_end (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    count INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    seal TEXT NOT NULL
+);
+CREATE TRIGGER ledger_keeps BEFORE DELETE ON ledger
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_stays BEFORE UPDATE ON ledger
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+MIGRATIONS = (FIRST,)
+"""Each brings the schema from its index to the next version; none is ever changed."""
+
+
+def path() -> Path:
+    """Where the records lie, or will lie once there are any."""
+    return downloads() / NAME
+
+
+@contextmanager
+def reading() -> Iterator[sqlite3.Connection]:
+    """A connection that sees one state of the records; empty ones while there is no file."""
+    with _plainly(), closing(_connect(path()) if path().is_file() else _empty()) as db:
+        db.execute("BEGIN")
+        yield db
+
+
+@contextmanager
+def writing() -> Iterator[sqlite3.Connection]:
+    """One transaction: all of it is on disk when the block ends, or nothing where it raises."""
+    with _plainly(), closing(_connect(path())) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.rollback()
+            raise
+        db.commit()
+
+
+@contextmanager
+def working(waiting: Callable[[], None]) -> Iterator[None]:
+    """Held by whoever makes models from the records; ``waiting`` is called while another does.
+
+    What ``waiting`` raises ends the waiting.
+    """
+    lock = locked(WORK)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except filelock.Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def scrub() -> None:
+    """Rewrite the file without its freed pages and empty its log, so that deleted is gone.
+
+    Raises :class:`Busy` where another program is reading all the while.
+    """
+    with _plainly(), closing(_connect(path())) as db:
+        _empty_log(db)
+        db.execute("VACUUM")
+        _empty_log(db)
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            raise Busy(f"another program is reading {NAME}, so what was deleted still stands in "
+                       "its log: close it, and the next start of this program finishes the work")
+        time.sleep(0.05)
+
+
+def _connect(where: Path) -> sqlite3.Connection:
+    where.touch(mode=0o600)  # SQLite's own files beside it take its mode
+    db = sqlite3.connect(where, timeout=WAIT_SECONDS, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA journal_mode = WAL")
+        for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON",
+                       "temp_store = MEMORY", "trusted_schema = OFF"):
+            db.execute(f"PRAGMA {pragma}")
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _empty() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    _migrate(db)
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema up to date, one version a transaction."""
+    version = _version(db)
+    if version > len(MIGRATIONS):
+        raise DamagedFile(f"{NAME} was written by a newer version of this program (schema "
+                          f"{version}, known up to {len(MIGRATIONS)}): update the program")
+    while version < len(MIGRATIONS):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            version = _version(db)  # another process may have been first
+            if version < len(MIGRATIONS):
+                for statement in _statements(MIGRATIONS[version]):
+                    db.execute(statement)
+                version += 1
+                db.execute(f"PRAGMA user_version = {version}")
+        except BaseException:
+            db.rollback()
+            raise
+        db.commit()
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements: ``executescript`` would commit each alone."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """SQLite's errors as sentences for a person."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _said(error) from error
+    except PermissionError as error:
+        raise CannotWrite(UNWRITABLE.format(downloads())) from error
+
+
+UNWRITABLE = (f"{NAME} cannot be written: let this program write into the folder {{}}, or name "
+              "another one in FORGET_HOME; nothing was changed")
+
+
+def _said(error: sqlite3.DatabaseError) -> Exception:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Busy(f"another program holds {NAME} in {downloads().name}: close it or wait for "
+                        "it, and try again; nothing was changed")
+        case sqlite3.SQLITE_FULL:
+            return CannotWrite(f"the disk with {NAME} is full: free some space and try again; "
+                               "nothing was changed")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | \
+             sqlite3.SQLITE_PERM:
+            return CannotWrite(UNWRITABLE.format(downloads()))
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return DamagedFile(f"{NAME} is damaged: restore it, with the files beside it of the "
+                               "same name, from a copy")
+    return error

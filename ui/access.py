@@ -1,0 +1,148 @@
+"""Who may reach the server, and what they may do there: localhost, signed in, or everybody.
+
+Imports nothing slow: the frame asks on every page.
+"""
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import streamlit as st
+from streamlit.errors import StreamlitAuthError
+
+SHARED = ("redirect_uri", "cookie_secret")
+"""What ``[auth]`` in Streamlit's secrets must hold for any provider of sign-in."""
+
+OF_PROVIDER = ("client_id", "client_secret", "server_metadata_url")
+"""What a provider must have, in ``[auth]`` itself or in ``[auth.NAME]``."""
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host")
+"""Headers of a request that came through a proxy, which may have let in anybody."""
+
+PROTECTIONS = ("server.enableXsrfProtection", "server.enableCORS")
+
+OPEN = ("**Everybody who can reach this server can use it.** It can be reached from other machines "
+        "and asks nobody to sign in. Bringing people, teaching and contributors' data are off "
+        "until people sign in. Bind it to localhost, or set up sign-in: `docs/deploying.md` says "
+        "how.")
+OFF = ("Bringing people, teaching and contributors' data are off: this server can be reached from "
+       "other machines, and you are not signed in. `docs/deploying.md` says how to set up sign-in.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """Who has the page open.
+
+    ``local``: only this machine can reach the server.  ``sign_in``: the server can ask people to
+    sign in.  ``user``: who has signed in, an e-mail address that the provider has verified or the
+    provider's own name for the person; None for nobody.
+
+    >>> Access(local=False, sign_in=True, user=None).may_enrol
+    False
+    """
+
+    local: bool
+    sign_in: bool
+    user: str | None
+
+    @property
+    def may_enrol(self) -> bool:
+        """Whether data of people may be added, taught and looked at."""
+        return self.local or self.user is not None
+
+
+def who() -> Access:
+    """The :class:`Access` of the session whose page is being run."""
+    auth = _auth()
+    return Access(local=_is_loopback(st.get_option("server.address")) and not _fronted(auth),
+                  sign_in=bool(_providers(auth)), user=_user())
+
+
+def guard() -> None:
+    """Begin a page: say who can reach the server, and stop it where somebody must sign in first."""
+    access = who()
+    _warn_of_protections()
+    if access.local:
+        return
+    if not access.sign_in:
+        st.warning(OPEN, icon=":material/lock_open:")
+    elif access.user is None:
+        _ask_to_sign_in()
+        st.stop()
+    else:
+        st.button("Sign out", key="access.out", type="tertiary", icon=":material/logout:",
+                  on_click=st.logout, help=f"Signed in as {access.user}.")
+
+
+def enrolment_off() -> None:
+    """Say why nobody's data can be added here; drawn where ``who().may_enrol`` is False."""
+    st.caption(f":material/lock: {OFF}")
+
+
+def _ask_to_sign_in() -> None:
+    st.info("This server is for people who sign in. Sign in to go on.", icon=":material/login:")
+    for provider in _providers(_auth()):
+        label = f"Sign in with {provider}" if provider else "Sign in"
+        if st.button(label, key=f"access.in.{provider}", type="primary", icon=":material/login:"):
+            try:
+                st.login(provider)
+            except StreamlitAuthError as error:  # it says what is missing, without the secrets
+                st.error(f"Signing in is not possible yet. {error}", icon=":material/error:")
+
+
+def _warn_of_protections() -> None:
+    off = [f"`{name}`" for name in PROTECTIONS if not st.get_option(name)]
+    if off:
+        st.warning(f"**Other websites could use this server in your name:** {' and '.join(off)} "
+                   f"{'is' if len(off) == 1 else 'are'} switched off. Switch on what is off in "
+                   "`.streamlit/config.toml` and start the server again.",
+                   icon=":material/gpp_maybe:")
+
+
+def _is_loopback(address: str | None) -> bool:
+    """Whether only this machine reaches a server that is bound to this address; None binds all."""
+    if address == "localhost":
+        return True
+    try:
+        return address is not None and ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _fronted(auth: Mapping[str, Any]) -> bool:
+    """Whether a proxy on this machine lets others in: it says so, or people sign in elsewhere."""
+    host = urlsplit(str(auth.get("redirect_uri", ""))).hostname
+    return (any(name in st.context.headers for name in FORWARDED)
+            or (host is not None and not _is_loopback(host)))
+
+
+def _auth() -> Mapping[str, Any]:
+    """The section ``[auth]`` of Streamlit's secrets; empty where there is none."""
+    section = st.secrets.get("auth") if st.secrets.load_if_toml_exists() else None
+    return section if isinstance(section, Mapping) else {}
+
+
+def _providers(auth: Mapping[str, Any]) -> list[str | None]:
+    """The providers of sign-in that have all they need; None is the one without a name."""
+    if not all(auth.get(key) for key in SHARED):
+        return []
+    sections = {None: auth} | {name: section for name, section in auth.items()
+                               if isinstance(section, Mapping)}
+    return [name for name, section in sections.items()
+            if all(section.get(key) for key in OF_PROVIDER)]
+
+
+def _user() -> str | None:
+    """Who has signed in.
+
+    An e-mail address counts only where the provider has verified it. A subject is unique for its
+    issuer only, so the issuer goes with it; then nobody's subject is another's address either.
+    """
+    said = st.user.to_dict()
+    if said.get("is_logged_in") is not True:
+        return None
+    if said.get("email") and said.get("email_verified") is True:
+        return said["email"]
+    return f"{said['sub']} of {said.get('iss', 'an unnamed issuer')}" if said.get("sub") else None
