@@ -10,7 +10,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -19,7 +18,6 @@ from forget.adopt import adopt
 from forget.audit import MODELS, audit
 from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
-from forget.data.files import Progress
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, ForgetError, NotVerified
@@ -38,16 +36,15 @@ from forget.learn import resume, start_from
 from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
 from forget.parallel import all_workers
+from forget.records.commands import add_commands as add_record_commands
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
 from forget.shadows import EVERY, check_count
 from forget.strangers import calibrate
+from forget.terminal import Bars, add_common, assignments, count, seed
 from forget.verify import verify
 from forget.warm import warm
-from forget.watch import Watch
-
-MAX_SEED = 2**63 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("train", _train, "train and store the original model of a dataset")
     sub.add_argument("dataset", metavar="DATASET")
     sub.add_argument("--learner", default="network", metavar="L")
-    _common(sub)
+    add_common(sub)
 
     sub = command("run", _run, "forget one request and compare with a retrained model")
     sub.add_argument("dataset", metavar="DATASET")
@@ -99,20 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", type=Path, metavar="FILE",
                      help="start from a model that an earlier run wrote, or a checkpoint that "
                      "someone else trained")
-    sub.add_argument("--references", type=_count, default=1, metavar="N",
+    sub.add_argument("--references", type=count, default=1, metavar="N",
                      help="retrained models to compare with; two or more give their spread")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     sub.add_argument("--out", type=Path, metavar="DIR",
                      help="write result.json, model.safetensors with its secret part beside "
                      "it, and the certificate where there is one")
-    _common(sub)
+    add_common(sub)
 
     sub = command("compare", _compare, "run several methods on one request over several seeds")
     sub.add_argument("dataset", metavar="DATASET")
     sub.add_argument("--forget", required=True, metavar="SPEC", help=FORMS)
     sub.add_argument("--methods", default="all", metavar="NAME,NAME,…",
                      help="or 'all'; planted frauds can be named too: " + ", ".join(FRAUDS))
-    sub.add_argument("--seeds", type=_count, default=3, metavar="N",
+    sub.add_argument("--seeds", type=count, default=3, metavar="N",
                      help="seeds 0 to N - 1; two or more give spreads")
     sub.add_argument("--audit", action="store_true",
                      help="put each method on trial with shadow models (minutes)")
@@ -133,29 +130,10 @@ def _parser() -> argparse.ArgumentParser:
                      "that plus noise")
     sub.add_argument("--forget", action="append", default=[], metavar="SPEC",
                      help="what was forgotten, where DATASET still holds it and no secret is given")
-    sub.add_argument("--seed", type=_seed, default=0, metavar="N",
+    sub.add_argument("--seed", type=seed, default=0, metavar="N",
                      help="the run's seed, for --forget random:COUNT")
+    add_record_commands(command)
     return parser
-
-
-def _common(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", dest="knobs",
-                     help="a hyperparameter of the method, or learner.KNOB=VALUE")
-    sub.add_argument("--seed", type=_seed, default=0, metavar="N")
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MAX_SEED:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and {MAX_SEED}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError("must lie between 1 and 100")
-    return value
 
 
 def _methods(options: argparse.Namespace) -> None:
@@ -214,7 +192,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     knobs = {name.removeprefix("learner."): value
-             for name, value in _assignments(options.knobs).items()}
+             for name, value in assignments(options.knobs).items()}
     source = find_dataset(options.dataset)
     learner = learner_for(source, options.learner, knobs)
     with Bars() as bars:
@@ -238,7 +216,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     method_class = METHODS[options.method]
-    assigned = _assignments(options.knobs)
+    assigned = assignments(options.knobs)
     of_learner = {name.removeprefix("learner."): assigned.pop(name)
                   for name in list(assigned) if name.startswith("learner.")}
     method = make(method_class, assigned)
@@ -344,51 +322,3 @@ def loaded(source: DatasetSource, bars: "Bars") -> Dataset:
     for finding in dataset.findings:
         tqdm.write(f"note: {finding}", file=sys.stderr)
     return dataset
-
-
-def _assignments(pairs: list[str]) -> dict[str, str]:
-    assigned = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals and value):
-            raise BadInput(f"'{pair}' is not KNOB=VALUE; write for example --set epochs=2")
-        assigned[name] = value
-    return assigned
-
-
-class Bars(Watch):
-    """Progress on standard error: one bar at a time."""
-
-    def __enter__(self):
-        self._bar: tqdm | None = None
-        self._name = self._shown = ""
-        return self
-
-    def __exit__(self, *_):
-        self._close()
-
-    def phase(self, name):
-        self._close()
-        self._name = name
-
-    def step(self, step, seconds):
-        self._show(self._name, step.index, step.total, unit="step")
-
-    def bytes(self, progress: Progress) -> None:
-        """Progress of a download."""
-        in_bytes = progress.unit == "byte"
-        self._show(progress.what, progress.done, progress.total,
-                   unit="B" if in_bytes else progress.unit, unit_scale=in_bytes)
-
-    def _show(self, name: str, done: int, total: int, **look: Any) -> None:
-        if self._bar is None or self._shown != name:
-            self._close()
-            self._bar = tqdm(total=total, desc=name, file=sys.stderr, mininterval=0.2, **look)
-            self._shown = name
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -7,6 +7,7 @@ record, and is checked when it is read. Nothing is ever unpickled freely.
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,21 @@ from forget.data.files import sha256_of, write_atomically
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
 from forget.paths import OWN, downloads
+from forget.pickles import load_tensors
 
 MANIFEST = "manifest.json"
 TRAINED = "trained"
 SECRET = ".secret.safetensors"
 SUFFIXES = (".safetensors", ".pt", ".pth")
-MAX_BYTES = 512 << 20
+MAX_BYTES = 64 << 20
+"""Of someone else's checkpoint; the largest known network for pictures of 256 pixels has half."""
+
+MAX_HEADER = 8 << 20
+"""Bytes of names and shapes in a file: the format allows a million tensors, which take seconds and
+gigabytes."""
+
+MAX_INPUTS = 1 << 16
+"""Numbers of one input of a model with fewer weights than that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +118,16 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedFile(f"{path} is damaged: delete it and it is made again") from error
 
 
+def _opened(path: Path) -> safe_open:
+    """A safetensors file, its header not longer than one of ours can be."""
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > MAX_HEADER:
+            raise ValueError("the header is too long")
+    return safe_open(path, framework="pt")
+
+
 def _read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         about = json.loads((file.metadata() or {})["forget"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if about["seal"] != seal(about["record"], tensors):
@@ -126,17 +144,31 @@ def load(path: Path, with_secret: bool = True) -> Stored:
     _check_manifest(path)
     try:
         tensors, record = _read_sealed(path)
-        learner = LEARNERS[record["learner"]](**record["settings"])
-        model = learner.build(tuple(record["input_shape"]), record["n_classes"], torch.Generator())
+        model = _built(record, tensors)
         model.load_state_dict(tensors, strict=True)
         if with_secret and secret_path(path).is_file():
             model.secret, about = _read_sealed(secret_path(path))
             if about["model"] != sha256_of(path):
                 raise ValueError("the secret belongs to another model")
     except (SafetensorError, BadInput, OSError, KeyError, ValueError, TypeError,
-            RuntimeError, AttributeError) as error:
+            RuntimeError, AttributeError, ArithmeticError) as error:
         raise damaged from error
     return Stored(frozen(model), record)
+
+
+def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    """The record's model, untrained; it is built without memory first, so that no record asks for
+    more than its file's tensors need."""
+    learner = LEARNERS[record["learner"]](**record["settings"])
+    shape, n_classes = tuple(record["input_shape"]), record["n_classes"]
+    if math.prod(shape) > max(MAX_INPUTS, sum(value.numel() for value in tensors.values())):
+        raise ValueError("its inputs have more numbers than the model has weights")
+    with torch.device("meta"):
+        planned = learner.build(shape, n_classes, torch.Generator()).state_dict()
+    if {name: value.shape for name, value in planned.items()} != {
+            name: value.shape for name, value in tensors.items()}:
+        raise ValueError("its tensors are not its model's")
+    return learner.build(shape, n_classes, torch.Generator())
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -159,7 +191,7 @@ def manifest() -> dict[str, Any]:
     try:
         shipped = json.loads(path.read_text())["files"]
         return {str(name): dict(entry) for name, entry in shipped.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFile(f"{path} is damaged: restore it with 'git checkout {path.name}' in its "
                           "folder, or delete it") from error
 
@@ -196,9 +228,9 @@ def is_own(path: Path) -> bool:
     if path.suffix != ".safetensors":
         return False
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             return "forget" in (file.metadata() or {})
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, ValueError):
         return False
 
 
@@ -213,7 +245,7 @@ def read_foreign(path: Path) -> nn.Module:
                           "needs that, use another file")
     try:
         tensors = (_read_safetensors(path) if path.suffix == ".safetensors"
-                   else torch.load(path, map_location="cpu", weights_only=True))
+                   else load_tensors(path))
     except Exception as error:  # torch.load raises whatever the file's bytes lead it to
         raise DamagedFile(f"{path.name} cannot be read as a checkpoint of plain tensors "
                           f"({type(error).__name__}): save its state_dict again") from error
@@ -224,12 +256,29 @@ def read_foreign(path: Path) -> nn.Module:
     ):
         raise DamagedFile(f"{path.name} is not a dictionary of tensors: save the model's "
                           "state_dict and use that file")
-    return frozen(models.recognise(tensors))
+    return frozen(_recognised(tensors, path))
+
+
+def _recognised(tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    """The known network of these tensors; it is built without memory first, since some wrong shapes
+    make up a network that has far more weights than they."""
+    if sum(value.numel() * value.element_size() for value in tensors.values()
+           if value.layout == torch.strided) > path.stat().st_size:
+        raise DamagedFile(f"{path.name} names more numbers than it holds: save the network's "
+                          "state_dict again")
+    try:
+        with torch.device("meta"):
+            models.recognise(tensors)
+        return models.recognise(tensors)
+    except RuntimeError as error:  # of kinds of numbers that torch cannot calculate with
+        raise DamagedFile(f"{path.name} holds tensors that are not plain floating-point numbers: "
+                          "save the network's state_dict again") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Tensors in the order of their layers: the format itself keeps none."""
-    tensors = safetensors.torch.load_file(path)
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     return {name: tensors[name] for name in sorted(tensors, key=_layer_order)}
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import filelock
 import requests
 
-from forget.errors import Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
+from forget.errors import BadInput, Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
 from forget.paths import downloads
 
 log = logging.getLogger(__name__)
@@ -234,6 +234,18 @@ def unzip_gz(packed: Path, path: Path, *, limit: int) -> None:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """A file that a person named, of at most ``limit`` bytes; :class:`BadInput` otherwise."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"'{path}' cannot be read ({error.strerror}): give a file") from error
+    if len(data) > limit:
+        raise BadInput(f"'{path}' has over {limit >> 20} MB: give a smaller file")
+    return data
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:

@@ -14,11 +14,15 @@ import numpy as np
 
 from forget.data import DATASETS, Dataset, DatasetSource, Samples
 from forget.data.files import silent
+from forget.data.zips import MAX_DIRECTORY, directory_size
 from forget.errors import BadInput
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 HELD_OUT_SHARE = 5
 MAX_BYTES = 4 << 30
+SMALL, MAX_RATIO = 64 << 20, 20
+"""Over so many bytes arrays may be so many times larger than their file."""
+
 MAX_CLASSES = 10_000
 
 
@@ -77,10 +81,7 @@ class Npz(DatasetSource):
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise BadInput(f"{path} unpacks to {unpacked >> 30} GiB; at most 4 GiB are read")
+        _check_archive(path)
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             if missing:
@@ -96,6 +97,26 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise BadInput(f"{path} cannot be read as an .npz of plain arrays ({error}); "
                        "save it again with numpy.savez") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what would take far more memory than its file says."""
+    with path.open("rb") as file:
+        if directory_size(file) > MAX_DIRECTORY:
+            raise BadInput(f"{path} lists too many arrays; save it again with the four alone")
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    unpacked, packed = (sum(getattr(entry, size) for entry in entries)
+                        for size in ("file_size", "compress_size"))
+    if unpacked > MAX_BYTES:
+        raise BadInput(f"{path} unpacks to {unpacked >> 30} GiB; at most 4 GiB are read")
+    if unpacked > max(SMALL, MAX_RATIO * min(packed, path.stat().st_size)):
+        raise BadInput(f"{path} is packed over {MAX_RATIO} times smaller than it is; save it with "
+                       "numpy.savez, not numpy.savez_compressed")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+           for entry in entries):  # the others unpack without a limit
+        raise BadInput(f"{path} is packed in another way than numpy does; save it again with "
+                       "numpy.savez")
 
 
 def _check_part(part: str, x: np.ndarray, y: np.ndarray) -> None:

@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forget.data.images import MAX_BYTES
+from forget.data.zips import MAX_DIRECTORY, directory_size
 from forget.errors import BadInput
 from forget.faces.people import Photo, natural, printable
 
 MAX_ENTRIES = 10_000
-MAX_DIRECTORY = 4 << 20
-"""Bytes of a zip's own list of entries, which is read as a whole."""
-
 MAX_TOTAL = 1 << 30
 MAX_RATIO = 100
 """How many times smaller a file of over 1 MB may be packed; photos shrink by next to nothing."""
+
+SMALL_TOTAL, MAX_TOTAL_RATIO = 128 << 20, 10
+"""Over so many bytes all photos together may be so many times larger than their zip."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".pgm", ".ppm",
             ".heic", ".heif", ".avif", ".tif", ".tiff")
@@ -80,15 +81,8 @@ def photos_from_zip(data: bytes) -> tuple[list[Photo], list[str]]:
 
 
 def _checked(data: bytes) -> bytes:
-    """The same bytes, unless the list of entries is so long that reading it would take minutes.
-
-    The last record of a zip (signature PK 5 6, at most 64 KiB of remarks after it) has the list's
-    size in its bytes 12 to 15.
-    """
-    at = data.rfind(b"PK\5\6", max(0, len(data) - (1 << 16) - 22))
-    if at < 0 or len(data) - at < 22:
-        raise zipfile.BadZipFile("no end record")
-    if struct.unpack_from("<L", data, at + 12)[0] > MAX_DIRECTORY:
+    """The same bytes, unless the list of entries is so long that reading it would take minutes."""
+    if directory_size(io.BytesIO(data)) > MAX_DIRECTORY:
         raise _too_many()
     return data
 
@@ -183,8 +177,13 @@ def _misplaced(parts: list[str]) -> str:
 
 def _read(archive: zipfile.ZipFile, found: list) -> Iterator[Photo]:
     left = MAX_TOTAL
-    if sum(entry.file_size for _, _, entry in found) > left:
+    total, packed = (sum(sizes) for sizes in zip(
+        (0, 0), *((entry.file_size, entry.compress_size) for _, _, entry in found), strict=True))
+    if total > left:
         raise _too_much()
+    if total > max(SMALL_TOTAL, MAX_TOTAL_RATIO * packed):
+        raise BadInput(f"this zip holds photos packed over {MAX_TOTAL_RATIO} times smaller than "
+                       "they are: make it again from JPEG files")
     for _, parts, entry in found:
         with archive.open(entry) as file:
             data = file.read(min(entry.file_size, left) + 1)

@@ -107,6 +107,11 @@ def ask(contributor: str, methods: dict[str, Method]) -> list[int]:
         return [_asked(db, base, who, methods[base]) for base in bases]
 
 
+def erase_kept(contributor: str) -> int:
+    """Delete the photos that were only kept under this name; returns how many files that were."""
+    return kept_on_disk.delete(contributor)
+
+
 def _asked(db: sqlite3.Connection, base: str, who: sqlite3.Row, method: Method) -> int:
     waiting = db.execute("SELECT id FROM request WHERE base = ? AND contributor = ? AND state = ?",
                          (base, who["id"], WAITING)).fetchone()
@@ -268,7 +273,7 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
             return [_failed(one, str(error)) for one in group]
     watch.phase("Deleting what was held")
     for name in names:
-        kept_on_disk.delete(name)
+        erase_kept(name)
     hashes = {one.sha256 for name in names for one in kept(base, name)}
     base.source.erase(hashes)
     if planned is None:

@@ -184,11 +184,12 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
     """
     with working(lambda: say_waiting(watch)):
         tidy()
-        before = live(base, learner, seed, watch)
         those = unasked(base)
-        if how == RETRAIN and (learner, seed) != (before.learner, before.seed):
-            pass  # another recipe is reason enough
-        elif {one.id for one in those} <= before.samples:
+        if not those and live_row(base) is None:
+            raise BadInput("nothing was given yet: add something first")
+        before = live(base, learner, seed, watch)
+        same = how == FINETUNE or (learner, seed) == (before.learner, before.seed)
+        if same and {one.id for one in those} <= before.samples:
             raise BadInput("there is nothing new to learn: add something first")
         use_fixed_threads()
         watch.phase(f"Learning: {WAYS[how].lower()}")

@@ -1,0 +1,249 @@
+"""The commands about what people gave: teach, erase, queue, trace, ledger."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from forget.data.files import read_limited
+from forget.data.images import MAX_BYTES
+from forget.errors import BadInput, NotVerified
+from forget.knobs import make
+from forget.learners import LEARNERS, learner_for
+from forget.methods import METHODS, Method
+from forget.records import ledger, requests, taught, trace
+from forget.records.bases import BASES, Base, base_called
+from forget.records.contributions import add
+from forget.records.database import reading
+from forget.terminal import Bars, add_common, assignments, count
+from forget.warm import warm
+
+MAX_EXPORT = 100 << 20
+
+AddCommand = Callable[..., argparse.ArgumentParser]
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add the commands; ``command(name, function, help)`` makes the parser of one."""
+    sub = command("teach", _teach, "let a model learn drawings or photos that somebody gave")
+    sub.add_argument("base", metavar="BASE", help=" or ".join(BASES))
+    sub.add_argument("files", nargs="*", type=Path, metavar="FILE",
+                     help="pictures of a digit, or photos of one person; none: learn what was "
+                     "added before")
+    sub.add_argument("--by", metavar="NAME", help="who gives them: by this name they can have "
+                     "all of it forgotten")
+    sub.add_argument("--label", metavar="LABEL", help="what they show: a digit, or a person's name")
+    sub.add_argument("--how", choices=list(taught.WAYS), default=taught.RETRAIN,
+                     help="train a new model on everything, or go on with the present one")
+    sub.add_argument("--learner", choices=list(LEARNERS), default=None, metavar="L",
+                     help="kind of model, where it is retrained: " + ", ".join(LEARNERS))
+    add_common(sub)
+
+    sub = command("erase", _erase, "forget everything that a contributor gave")
+    sub.add_argument("contributor", metavar="CONTRIBUTOR")
+    sub.add_argument("--method", metavar="NAME",
+                     help="default: the one that proves most about the kind of model")
+    sub.add_argument("--references", type=count, default=1, metavar="N",
+                     help="retrained models to compare with")
+    sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", dest="knobs",
+                     help="a hyperparameter of the method")
+
+    sub = command("queue", _queue, "the requests that wait, and the policy of a base")
+    sub.add_argument("base", nargs="?", metavar="BASE", help=" or ".join(BASES))
+    sub.add_argument("--batch", type=int, metavar="N",
+                     help="carry requests out when N wait; 1: at once")
+    sub.add_argument("--run", action="store_true", help="carry out now all that waits")
+
+    sub = command("trace", _trace, "where in the data folder anything of a contributor is")
+    sub.add_argument("contributor", metavar="CONTRIBUTOR")
+    sub.add_argument("--like", nargs="+", type=Path, default=[], metavar="FILE",
+                     help="files that they gave: look for pieces of them, and of what was made of "
+                     "them, which nobody here knows once it is forgotten")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = command("ledger", _ledger, "check or export the ledger of all that was asked and done")
+    sub.add_argument("action", choices=("verify", "export"))
+    sub.add_argument("file", nargs="?", type=Path, metavar="FILE",
+                     help="verify: an exported ledger instead of this machine's")
+    sub.add_argument("--against", type=Path, metavar="FILE",
+                     help="verify: an earlier export, with whose entries it must begin")
+
+
+def _teach(options: argparse.Namespace) -> None:
+    base = base_called(options.base)
+    if options.files and not (options.by and options.label):
+        raise BadInput("say who gives the files and what they show: --by NAME --label LABEL")
+    with Bars() as bars:
+        base.dataset(bars.bytes)
+        warm()
+        if options.files:
+            given = [(options.label, base.read(read_limited(path, MAX_BYTES)))
+                     for path in options.files]
+            new = add(base, options.by, given)
+            print(f"{new} of {len(given)} samples are new")
+        done = taught.teach(base, options.how, *_recipe(base, options), bars)
+    print(f"{base.title}: {taught.WAYS[options.how].lower()}, {done.seconds:.1f} s; "
+          f"{len(done.after.samples)} given samples learnt; unseen test samples right: "
+          f"{done.accuracy_before:.2%} before, {done.accuracy_after:.2%} now (ledger: entry "
+          f"{done.entry})")
+    _say(done.untidy)
+
+
+def _recipe(base: Base, options: argparse.Namespace):
+    """The learner and seed that a new model has: as asked, else as the present one's."""
+    knobs = {name.removeprefix("learner."): value
+             for name, value in assignments(options.knobs).items()}
+    present = taught.learner_of(base)
+    if options.learner is None and not knobs and present is not None:
+        return present, options.seed
+    name = options.learner or (present.name if present else "network")
+    return learner_for(base.source, name, knobs), options.seed
+
+
+def _erase(options: argparse.Namespace) -> None:
+    settings = assignments(options.knobs)
+    held = trace.held(options.contributor)
+    if held.empty:
+        print("nothing is held about this contributor")
+        return
+    with Bars() as bars:
+        warm()
+        methods = {name: _method(base_called(name), options.method, settings)
+                   for name in {one.base for one in held.samples}}
+        requests.erase_kept(held.name)
+        for name in sorted(methods):
+            base = base_called(name)
+            base.dataset(bars.bytes)
+            spending = requests.forecast(base, [held.name], methods[name], bars)
+            if spending is not None:
+                print(_announced(spending), file=sys.stderr)
+        asked = requests.ask(held.name, methods) if methods else []
+        done = [one for name in sorted(methods)
+                for one in requests.carry_out(base_called(name), bars, options.references)]
+    _report(done)
+    finished = {one.asked.id for one in done}
+    if left := [number for number in asked if number not in finished]:
+        print(f"{len(left)} of the requests wait for more to be carried out together with: "
+              "'python -m forget queue' shows them, and --run carries them out")
+
+
+def _method(base: Base, name: str | None, settings: dict[str, str]) -> Method:
+    learner = taught.learner_of(base)
+    default = requests.EXACT[learner.name] if learner else "retrain"
+    return make(METHODS[name or default], settings)
+
+
+def _announced(spending) -> str:
+    shares = f"{spending.more / spending.budget:.1%} of the budget; " \
+             f"{spending.spent / spending.budget:.1%} is spent already"
+    if spending.retrains:
+        return f"this request would spend {shares}: the model will be trained anew"
+    return f"this request spends {shares}"
+
+
+def _report(done: list[requests.Done]) -> None:
+    for one in done:
+        if one.failed:
+            print(f"{one.asked.base.title}: not carried out: {one.failed} (ledger: entry "
+                  f"{one.entry}); ask again with another method")
+            continue
+        what = (f"by {one.result.method.name}, {one.result.seconds['forget']:.2f} s"
+                if one.result else "the model had learnt nothing of it")
+        print(f"{one.asked.base.title}: {one.asked.samples} samples forgotten and deleted, {what} "
+              f"(ledger: entry {one.entry})")
+        if one.result is not None and one.result.verdict is not None:
+            print(f"verdict: {one.result.verdict.words}. {one.result.verdict.reason}")
+    for untidy in {one.untidy for one in done}:
+        _say(untidy)
+    if any(one.failed for one in done):
+        raise NotVerified("not everything was carried out")
+
+
+def _say(untidy: str) -> None:
+    if untidy:
+        print(f"note: {untidy}", file=sys.stderr)
+
+
+def _queue(options: argparse.Namespace) -> None:
+    bases = [base_called(options.base)] if options.base else list(BASES.values())
+    if options.batch is not None:
+        if not options.base:
+            raise BadInput("name the base whose policy it is: python -m forget queue BASE --batch "
+                           "N")
+        requests.set_policy(bases[0], options.batch)
+    done = []
+    if options.run:
+        with Bars() as bars:
+            warm()
+            done = [one for base in bases if requests.waiting(base)
+                    for one in requests.carry_out(base, bars, now=True)]
+    for base in bases:
+        batch = requests.policy(base)
+        print(f"{base.title}: " + ("requests are carried out at once" if batch == 1 else
+                                   f"requests are carried out when {batch} wait"))
+        for one in requests.waiting(base):
+            print(f"  request {one.id}, asked {one.asked_at}: {one.samples} samples by "
+                  f"{one.method.name}")
+    _report(done)
+
+
+def _trace(options: argparse.Namespace) -> None:
+    files = [read_limited(path, MAX_BYTES) for path in options.like]
+    held, hits = trace.trace(options.contributor, files)
+    if options.json:
+        print(json.dumps({
+            "samples": len(held.samples), "models": held.models, "waiting": list(held.waiting),
+            "ledger_entries": list(held.entries), "kept_photos": len(held.photos),
+            "found": [{"file": hit.file, "what": hit.what} for hit in hits]}, indent=2))
+        return
+    if held.empty:
+        print("the records hold nothing about this contributor")
+    else:
+        counts = {}
+        for one in held.samples:
+            counts[one.base] = counts.get(one.base, 0) + 1
+        for base, number in counts.items():
+            print(f"{base}: {number} samples")
+        for file, number in held.models.items():
+            print(f"model {taught.FOLDER}/{file}: learnt from {number} of them")
+        print("ledger entries about them: " + (", ".join(map(str, held.entries)) or "none"))
+        if held.photos:
+            print(f"kept photos: {len(held.photos)}")
+    for hit in hits:
+        print(f"found {hit.what} in {hit.file}")
+    if not hits:
+        print("a search of the whole data folder found nothing")
+
+
+def _ledger(options: argparse.Namespace) -> None:
+    with reading() as db:
+        if options.action == "export":
+            print(ledger.export_text(db), end="")
+            return
+        if options.file is None:
+            chain, verified = ledger.entries(db), ledger.verify(db)
+        else:
+            chain, end = ledger.read_export(_text(options.file))
+            verified = ledger.verify_chain(chain, end, sealed_here=False)
+    faults = list(verified.faults)
+    if options.against is not None:
+        faults += ledger.extends(chain, ledger.read_export(_text(options.against))[0])
+    for note in verified.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for fault in faults:
+        print(f"NO: {fault}")
+    if faults:
+        raise NotVerified("the ledger does not verify")
+    print(f"verified: {verified.count} entries")
+    for sentence in ledger.UNPROVEN:
+        print(f"  {sentence}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_limited(path, MAX_EXPORT).decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"'{path}' is no exported ledger: give the file that 'ledger export' wrote"
+                       ) from error
+

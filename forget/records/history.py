@@ -1,0 +1,59 @@
+"""How a base's model fared over time, read from the ledger: accuracy, budget and publications."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from forget.records.bases import Base
+from forget.records.ledger import Entry
+from forget.solve.privacy import composed_epsilon
+
+CHANGES = ("taught", "forgotten")
+"""Entries after which there is another model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """The model after one entry of the ledger.
+
+    ``entry``: its number.  ``at``: when.  ``what``: "taught" or "forgotten", and ``how``: the way
+    or the method.  ``accuracy``: share of the base's unseen test samples that it gets right, and
+    ``retrained``: the same of the model retrained without the data, where one was made.
+    ``spent``: share of its budget that is gone, where it has one: 1 is all.  ``anew``: whether the
+    budget did not allow the request, so that it was trained anew.  ``epsilon``: what all certified
+    publications so far allow together, for whoever keeps them all, where they compose.
+    """
+
+    entry: int
+    at: str
+    what: str
+    how: str
+    accuracy: float | None
+    retrained: float | None
+    spent: float | None
+    anew: bool
+    epsilon: float | None
+
+
+def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
+    """A moment for each entry that changed the base's model, in their order."""
+    moments: list[Moment] = []
+    publications, budget = 0, None
+    for entry in chain:
+        body = entry.body
+        if entry.what not in CHANGES or body.get("base") != base.name \
+                or body.get("test_accuracy") is None:
+            continue
+        certificate = body.get("certificate") or {}
+        budget = certificate.get("budget", budget)
+        spent = body.get("spent")
+        composes = certificate.get("mode") == "residual"
+        publications += composes
+        retrained = (body.get("metrics") or {}).get("retrained") or {}
+        moments.append(Moment(
+            entry.number, entry.at, entry.what, body.get("how") or body["method"],
+            body["test_accuracy"], retrained.get("test_retain_accuracy"),
+            None if spent is None or budget is None else spent / budget,
+            bool(certificate.get("retrained")),
+            composed_epsilon(certificate["epsilon"], certificate["delta"], publications)
+            if composes else None))
+    return moments

@@ -1,0 +1,85 @@
+"""What the commands share on a terminal: arguments, and progress on standard error."""
+
+import argparse
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from forget.data.files import Progress
+from forget.errors import BadInput
+from forget.watch import Watch
+
+MAX_SEED = 2**63 - 1
+
+
+def add_common(sub: argparse.ArgumentParser) -> None:
+    """The arguments of every command that trains: hyperparameters and the seed."""
+    sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", dest="knobs",
+                     help="a hyperparameter of the method, or learner.KNOB=VALUE")
+    sub.add_argument("--seed", type=seed, default=0, metavar="N")
+
+
+def seed(text: str) -> int:
+    """An argument that is a seed."""
+    value = int(text)
+    if not 0 <= value <= MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and {MAX_SEED}")
+    return value
+
+
+def count(text: str) -> int:
+    """An argument that is a small count."""
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError("must lie between 1 and 100")
+    return value
+
+
+def assignments(pairs: list[str]) -> dict[str, str]:
+    """KNOB=VALUE, KNOB=VALUE, … as a dictionary."""
+    assigned = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise BadInput(f"'{pair}' is not KNOB=VALUE; write for example --set epochs=2")
+        assigned[name] = value
+    return assigned
+
+
+class Bars(Watch):
+    """Progress on standard error: one bar at a time."""
+
+    def __enter__(self):
+        self._bar: tqdm | None = None
+        self._name = self._shown = ""
+        return self
+
+    def __exit__(self, *_):
+        self._close()
+
+    def phase(self, name):
+        self._close()
+        self._name = name
+
+    def step(self, step, seconds):
+        self._show(self._name, step.index, step.total, unit="step")
+
+    def bytes(self, progress: Progress) -> None:
+        """Progress of a download."""
+        in_bytes = progress.unit == "byte"
+        self._show(progress.what, progress.done, progress.total,
+                   unit="B" if in_bytes else progress.unit, unit_scale=in_bytes)
+
+    def _show(self, name: str, done: int, total: int, **look: Any) -> None:
+        if self._bar is None or self._shown != name:
+            self._close()
+            self._bar = tqdm(total=total, desc=name, file=sys.stderr, mininterval=0.2, **look)
+            self._shown = name
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
