@@ -35,6 +35,7 @@ MAX_HEADER = 8 << 20
 """Bytes of names and shapes in a file: the format allows a million tensors, which take seconds and
 gigabytes."""
 
+MAX_MANIFEST = 1 << 20
 MAX_INPUTS = 1 << 16
 """Numbers of one input of a model with fewer weights than that."""
 
@@ -189,6 +190,8 @@ def manifest() -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
+        if path.stat().st_size > MAX_MANIFEST:
+            raise ValueError("too long to be one")
         shipped = json.loads(path.read_text())["files"]
         return {str(name): dict(entry) for name, entry in shipped.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

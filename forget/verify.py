@@ -141,6 +141,8 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
         checks = [_same("the secret file is the one it names", sha256_of(path),
                         stated["secret_file_sha256"])]
         kept, about = store.read_sealed(path)
+        if wrong := _wrong_secrets(kept):
+            return {}, [Check("the secret file has all its parts", False, ", ".join(wrong))]
         issued = {name: value for name, value in stated.items() if name != "mac"}
         checks += [
             _same("the secret belongs to this model", about["model"],
@@ -155,9 +157,20 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
         ]
     except OSError as error:
         raise BadInput(f"cannot read '{path}' ({error.strerror})") from error
-    except (DamagedFile, KeyError) as error:
+    except (DamagedFile, KeyError, TypeError) as error:
         return {}, [Check("the secret file can be read", False, str(error))]
     return kept, checks
+
+
+KEYS = ("seal_key", "ids_key", "noise_key", "salt")
+
+
+def _wrong_secrets(kept: dict[str, Tensor]) -> list[str]:
+    """Names of tensors that are missing or have another form than the secret's."""
+    forms = {name: (torch.uint8, 1) for name in KEYS} | {
+        "forgotten_ids": (torch.int64, 1), "weights": (torch.float64, 2)}
+    return [name for name, form in forms.items()
+            if name not in kept or (kept[name].dtype, kept[name].ndim) != form]
 
 
 def _retained_as_stated(

@@ -28,6 +28,9 @@ def navigate():
         st.Page(PAGES / "faces.py", title="Faces", icon=":material/face:"),
         st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare:"),
         st.Page(PAGES / "audit.py", title="Audit", icon=":material/policy:"),
+        st.Page(PAGES / "teach.py", title="Teach", icon=":material/school:"),
+        st.Page(PAGES / "forget_me.py", title="Forget me", icon=":material/person_off:"),
+        st.Page(PAGES / "ledger.py", title="Ledger", icon=":material/receipt_long:"),
         st.Page(PAGES / "models.py", title="Models and data", icon=":material/database:",
                 url_path="models"),
     ], position="top")

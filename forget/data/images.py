@@ -18,6 +18,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 PHOTO_FORMATS = (*FORMATS, "PPM")
 MAX_BYTES = 20 << 20
 MAX_PIXELS = 50_000_000
+MAX_SIDE = 100_000
+"""Longest side in pixels: shrinking a line of millions takes gigabytes."""
+
+MAX_SCANS = 100
+"""Passes over a JPEG, usually at most ten: each takes time, however few bytes it has."""
+
+MAX_READS = 300_000
+"""Reads of a file, some five for each of its parts: a file of nothing but parts takes minutes."""
+
+STRIP = 256
+"""Rows of a picture that are worked on at once."""
 
 LONGEST = 1600
 """Longest side, in pixels, that a photo is shrunk to."""
@@ -74,19 +85,37 @@ def read_photo(data: bytes) -> Image.Image:
     return _read(data, PHOTO_FORMATS, _rgb)
 
 
+class _Patient(io.BytesIO):
+    """A file in memory that can be read from so many times."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise ValueError("this file has too many parts")
+        return super().read(size)
+
+
 def _read(data: bytes, formats: tuple[str, ...],
           convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Open a picture, not yet decoded, hand it to ``convert`` and turn the result upright."""
     if len(data) > MAX_BYTES:
         raise BadImage(f"this file has {len(data) / 2**20:.0f} MB; give a picture of at most "
                        f"{MAX_BYTES >> 20} MB")
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise BadImage(f"this JPEG is made of over {MAX_SCANS} layers; save it again and give the "
+                       "new file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=formats)
+            image = Image.open(_Patient(data), formats=formats)
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
                                f"of at most {MAX_PIXELS // 1_000_000} million")
+            if max(image.size) > MAX_SIDE:
+                raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
+                               f"with sides of at most {MAX_SIDE}")
             return _upright(convert(image), image.getexif().get(ORIENTATION))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise BadImage(f"this picture is too large; give one of at most "
@@ -110,7 +139,14 @@ def _upright(image: Image.Image, orientation: object) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def _draft(image: Image.Image) -> None:
+    """Let a JPEG be decoded smaller, to somewhat above the size that it is shrunk to."""
+    shrink = min(1, LONGEST / max(image.size))
+    image.draft(None, [max(1, int(side * shrink)) for side in image.size])
+
+
 def _grey(image: Image.Image) -> Image.Image:
+    _draft(image)
     if image.mode.startswith("I"):
         return _in_bytes(image)
     if image.has_transparency_data:
@@ -121,8 +157,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    shrink = min(1, LONGEST / max(image.size))
-    image.draft(None, [max(1, int(side * shrink)) for side in image.size])  # JPEG: decoded smaller
+    _draft(image)
     if image.mode == "F":
         raise BadImage("this picture holds fractions in place of colours; save it as JPEG or PNG "
                        "and give the new file")
@@ -139,9 +174,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _in_bytes(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits in 8 (mode L); values that fit in 8 bits stay."""
-    values = np.asarray(image)
-    values = values // 257 if values.max() > 255 else values
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+    strips = [(0, top, image.width, min(top + STRIP, image.height))
+              for top in range(0, image.height, STRIP)]  # a copy of all would take too much
+    most = max(np.asarray(image.crop(strip)).max() for strip in strips)
+    out = np.empty((image.height, image.width), np.uint8)
+    for strip in strips:
+        values = np.asarray(image.crop(strip))
+        out[strip[1]:strip[3]] = np.clip(values // 257 if most > 255 else values, 0, 255)
+    return Image.fromarray(out)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -23,7 +23,7 @@ from forget.device import derive, generator, use_fixed_threads
 from forget.errors import BadInput, Busy, DamagedFile
 from forget.features import CHUNK, rows_of
 from forget.knobs import make
-from forget.learn import learn, start_from
+from forget.learn import home_of, is_stored, learn, start_from
 from forget.learners import LEARNERS, Learner
 from forget.methods import Task
 from forget.methods.finetune import FineTune
@@ -34,6 +34,7 @@ from forget.records.bases import Base
 from forget.records.contributions import FIRST_ID, Kept, samples_of, unasked
 from forget.records.database import reading, scrub, working, writing
 from forget.represent import represent
+from forget.request import NOTHING
 from forget.result import model_record
 from forget.steps import drive
 from forget.store import Stored
@@ -210,6 +211,25 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
             entry = ledger.append(db, "taught", body | {"model_sha256": files.sha256})
         return Taught(before, dataclasses.replace(after, row=live_row(base)), seconds,
                       *accuracies, entry, tidy())
+
+
+def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> float | None:
+    """What learning will take about, None where nothing is known yet.
+
+    As long as it last took; before, as the base's own original took, in proportion to the passes.
+    """
+    with reading() as db:
+        taken = [entry.body["seconds"] for entry in ledger.entries(db)
+                 if entry.what == "taught" and entry.body["base"] == base.name
+                 and (entry.body["how"], entry.body["learner"]) == (how, learner.name)]
+    if taken:
+        return taken[-1]
+    dataset = represent(learner, base.dataset())
+    path = home_of(learner, dataset, seed, NOTHING)
+    if not is_stored(learner, dataset, path, NOTHING):
+        return None
+    seconds = store.load(path).record["seconds"]
+    return seconds if how == RETRAIN else seconds * TEACHING.epochs / learner.epochs
 
 
 def say_waiting(watch: Watch) -> None:
