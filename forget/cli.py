@@ -37,6 +37,7 @@ from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
 from forget.parallel import all_workers
 from forget.records.commands import add_commands as add_record_commands
+from forget.records.taught import GIVEN, dataset_now
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run
@@ -122,7 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("certificate", type=Path, metavar="CERTIFICATE")
     sub.add_argument("--model", type=Path, required=True, metavar="PUBLISHED")
     sub.add_argument("--data", required=True, metavar="DATASET",
-                     help="the data, with or without what was forgotten")
+                     help="the data, with or without what was forgotten; mnist+given: with what "
+                     "people gave")
     sub.add_argument("--secret", type=Path, metavar="WEIGHTS64",
                      help="the secret file: recompute the residual and the noise")
     sub.add_argument("--reference", action="store_true",
@@ -299,7 +301,8 @@ def _requests(
 
 def _verify(options: argparse.Namespace) -> None:
     with Bars() as bars:
-        dataset = find_dataset(options.data).load(bars.bytes)
+        dataset = (dataset_now(options.data, bars) if options.data.endswith(GIVEN)
+                   else find_dataset(options.data).load(bars.bytes))
         forgotten = Forgotten(tuple(_requests(options.forget, dataset, options.seed)))
         checks = verify(options.certificate, options.model, dataset, options.secret,
                         forgotten if options.forget else None, options.reference, bars)

@@ -149,9 +149,7 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
                   stated["model"]["file_sha256"]),
             _same("the certificate was issued with this secret",
                   keyed_hash(kept["seal_key"], text_of(issued).encode()), stated["mac"]),
-            _same("the forgotten samples are the ones named", keyed_hash(
-                kept["ids_key"], kept["forgotten_ids"].numpy().tobytes()),
-                stated["forgotten_keyed_hash"]),
+            _named(kept, stated),
             _same("the noise is the one committed to",
                   commitment(kept["noise_key"], kept["salt"]), stated["noise_commitment"]),
         ]
@@ -162,13 +160,25 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
     return kept, checks
 
 
-KEYS = ("seal_key", "ids_key", "noise_key", "salt")
+def _named(kept: dict[str, Tensor], stated: dict[str, Any]) -> Check:
+    """Whether the forgotten samples are those that the keyed hash stands for."""
+    what = "the forgotten samples are the ones named"
+    if not NAMING & kept.keys():
+        return Check(what, None, "their ids and the hash's key were deleted with them")
+    found = keyed_hash(kept["ids_key"], kept["forgotten_ids"].numpy().tobytes())
+    return _same(what, found, stated["forgotten_keyed_hash"])
+
+
+KEYS = ("seal_key", "noise_key", "salt")
+NAMING = {"ids_key", "forgotten_ids"}
+"""What says which samples were forgotten: there whole, or deleted with them."""
 
 
 def _wrong_secrets(kept: dict[str, Tensor]) -> list[str]:
     """Names of tensors that are missing or have another form than the secret's."""
-    forms = {name: (torch.uint8, 1) for name in KEYS} | {
-        "forgotten_ids": (torch.int64, 1), "weights": (torch.float64, 2)}
+    forms = dict.fromkeys(KEYS, (torch.uint8, 1)) | {"weights": (torch.float64, 2)}
+    if NAMING & kept.keys():
+        forms |= {"ids_key": (torch.uint8, 1), "forgotten_ids": (torch.int64, 1)}
     return [name for name, form in forms.items()
             if name not in kept or (kept[name].dtype, kept[name].ndim) != form]
 
@@ -181,7 +191,7 @@ def _retained_as_stated(
     what = "the retained data are the ones named"
     if len(dataset.train) == stated["n_retained"]:
         gone = torch.empty(0, dtype=torch.int64)  # the forgotten samples were deleted from it
-    elif kept:
+    elif "forgotten_ids" in kept:
         gone = kept["forgotten_ids"]
     elif forgotten is not None:
         gone = forgotten.ids

@@ -77,6 +77,7 @@ class Verified:
 
 
 def _text(plain: Any) -> str:
+    """The one way in which an entry is hashed, whatever order its parts have in a file."""
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -94,10 +95,11 @@ def append(db: sqlite3.Connection, what: str, body: dict[str, Any], subject: str
     """Add an entry within a transaction and return its number."""
     end = db.execute("SELECT count, hash FROM ledger_end").fetchone()
     count, previous = (0, START) if end is None else end
-    entry = Entry(count + 1, now(), what, subject, json.loads(_text(body)), previous, "")
+    text = json.dumps(body, allow_nan=False)  # in its own order: a certificate's bytes are sealed
+    entry = Entry(count + 1, now(), what, subject, json.loads(text), previous, "")
     entry = dataclasses.replace(entry, hash=entry.expected)
     db.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
-               (entry.number, entry.at, what, subject, _text(body), previous, entry.hash))
+               (entry.number, entry.at, what, subject, text, previous, entry.hash))
     db.execute("INSERT OR REPLACE INTO ledger_end VALUES (1, ?, ?, ?)",
                (entry.number, entry.hash, seal_of(entry.number, entry.hash)))
     return entry.number

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from forget.certificate import issue
+from forget.data import Dataset
 from forget.device import derive, generator
 from forget.errors import BadInput, Diverged
 from forget.faces import kept as kept_on_disk
@@ -26,6 +27,7 @@ from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import Kept, kept
 from forget.records.database import reading, working, writing
 from forget.records.taught import (
+    GONE,
     Files,
     Live,
     becoming,
@@ -210,20 +212,28 @@ def _group(asked: Sequence[Asked]) -> list[Asked]:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A run that is to be made: what the model learnt, which of it goes, and the request."""
+    """A run that is to be made.
+
+    ``here``: the model as it is.  ``learnt``: what it learnt of what was given, and ``gone``: the
+    ids of those that go.  ``classes``: its names for outputs when they are gone.
+    """
 
     here: Live
     learnt: list[Kept]
     gone: frozenset[int]
     request: Request
+    classes: tuple[str, ...]
 
     @property
     def start(self) -> Start:
         return Start(self.here.stored, self.here.learner)
 
-    def dataset(self, watch: Watch = UNWATCHED):
-        return dataset_with(self.here.base, self.here.learner, self.learnt, self.here.classes,
-                            watch)
+    def dataset(self, watch: Watch = UNWATCHED) -> Dataset:
+        """All that the model learnt from. A name that goes is not in it: what is hashed and
+        measured must not hold it."""
+        dataset = dataset_with(self.here.base, self.here.learner, self.learnt, self.here.classes,
+                               watch)
+        return dataclasses.replace(dataset, classes=self.classes)
 
 
 def plan(base: Base, contributors: Sequence[str]) -> Plan | None:
@@ -237,12 +247,15 @@ def plan(base: Base, contributors: Sequence[str]) -> Plan | None:
     theirs = [one for one in learnt if one.contributor in contributors]
     if not theirs:
         return None
+    public = base.dataset().classes
+    rest = {one.label for one in learnt if one.contributor not in contributors}
     labels = {one.label for one in theirs}
-    others = {one.label for one in learnt if one.contributor not in contributors}
-    whole = len(labels) == 1 and not labels & (others | set(base.dataset().classes))
+    whole = len(labels) == 1 and not labels & {*rest, *public}
+    classes = tuple(name if name in rest or index < len(public) else GONE.format(index)
+                    for index, name in enumerate(here.classes))
     ids = torch.tensor(sorted(one.id for one in theirs))
     return Plan(here, learnt, frozenset(ids.tolist()),
-                Request(SPEC, ids, here.classes.index(*labels) if whole else None))
+                Request(SPEC, ids, here.classes.index(*labels) if whole else None), classes)
 
 
 def forecast(base: Base, contributors: Sequence[str], method: Method,
@@ -293,14 +306,10 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
 def _after(planned: Plan, result: Result, method: Method) -> Live:
     """The model with what was forgotten taken out, and out of its lineage."""
     here = planned.here
-    known = {one.label for one in planned.learnt if one.id not in planned.gone}
-    known |= set(here.base.dataset().classes)
-    classes = tuple(name if name in known or name.startswith("(") else f"(forgotten {index})"
-                    for index, name in enumerate(here.classes))
     record = result.record() | {name: here.stored.record[name] for name in
                                 ("seconds", "prepare_seconds") if name in here.stored.record}
     return dataclasses.replace(
-        here, stored=Stored(result.unlearned, record), classes=classes,
+        here, stored=Stored(result.unlearned, record), classes=planned.classes,
         samples=here.samples - planned.gone, made=method.name, row=None)
 
 

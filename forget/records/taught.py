@@ -30,8 +30,8 @@ from forget.methods.finetune import FineTune
 from forget.metrics.accuracy import Predictions
 from forget.paths import downloads
 from forget.records import ledger
-from forget.records.bases import Base
-from forget.records.contributions import FIRST_ID, Kept, samples_of, unasked
+from forget.records.bases import Base, base_called
+from forget.records.contributions import FIRST_ID, Kept, kept, samples_of, unasked
 from forget.records.database import reading, scrub, working, writing
 from forget.represent import represent
 from forget.request import NOTHING
@@ -50,8 +50,11 @@ WAYS = {
     FINETUNE: "Go on training the present model",
 }
 
-GONE = "forgotten"
+GONE = "(forgotten {})"
 """What a class is called of which nothing is left; the model keeps its place."""
+
+GIVEN = "+given"
+"""Ends the name of a base's data together with what was given."""
 
 TEACHING = FineTune(last_layers=50, reinitialise="no", lr=1e-3)
 """How a model goes on: all layers, gently."""
@@ -164,8 +167,19 @@ def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: S
                 [rows_of(features, part) for part in own.x.split(CHUNK)]))
         parts["train"] = Samples(*(torch.cat([getattr(parts["train"], part), getattr(own, part)])
                                    for part in ("x", "y", "ids")))
-    return dataclasses.replace(whole, name=f"{base.name}+given", classes=tuple(classes),
+    return dataclasses.replace(whole, name=base.name + GIVEN, classes=tuple(classes),
                                findings=(), private={}, **parts)
+
+
+def dataset_now(name: str, watch: Watch = UNWATCHED) -> Dataset:
+    """What the live model stands for, by the name that its certificate has: ``mnist+given``."""
+    base = base_called(name.removesuffix(GIVEN))
+    learner = learner_of(base)
+    if learner is None:
+        raise BadInput(f"nothing was taught to {base.title} yet: there is no model to check")
+    here = live(base, learner, watch=watch)
+    return dataset_with(base, here.learner, [one for one in kept(base) if one.id in here.samples],
+                        here.classes, watch)
 
 
 def classes_with(base: Base, labels: Sequence[str]) -> tuple[str, ...]:
@@ -284,7 +298,9 @@ class Files:
         record = {name: value for name, value in stored.record.items()
                   if name not in ("data", "forgotten")}
         public = store.to_bytes(Stored(stored.model, record))
-        kept_back = store.secret_of(stored.model)
+        # The key of a certificate's hash of what was forgotten goes with what was forgotten.
+        kept_back = {name: value for name, value in store.secret_of(stored.model).items()
+                     if name != "ids_key"}
         return cls(public, store.secret_bytes(kept_back, {}, public) if kept_back else None)
 
     @property
