@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,8 @@ def _recognised(tensors: dict[str, Tensor], path: Path) -> nn.Module:
         raise DamagedFile(f"{path.name} names more numbers than it holds: save the network's "
                           "state_dict again")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing is copied there
             models.recognise(tensors)
         return models.recognise(tensors)
     except RuntimeError as error:  # of kinds of numbers that torch cannot calculate with

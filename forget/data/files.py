@@ -5,10 +5,12 @@ is killed or a network that is cut leaves nothing half-written behind: the next 
 """
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +71,23 @@ class DeclaredFile:
             )
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk that takes no more: no other source helps."""
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """The operating system's refusals as :class:`CannotWrite`.
+
+    Its sentence names no file: its name may be a person's.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"a file could not be written ({error.strerror}): free some space, or "
+                          f"let this program write into {downloads()}, and try again") from error
+
+
 class Source(ABC):
     """One place that can give the files of a bundle."""
 
@@ -121,13 +140,18 @@ class Bundle:
                     raise
                 except (ForgetError, requests.RequestException, OSError, EOFError,
                         zipfile.BadZipFile, zlib.error, ValueError) as error:
+                    if getattr(error, "errno", None) in FULL:
+                        raise CannotWrite(f"the disk with {downloads()} takes no more "
+                                          f"({error.strerror}): free some space and try again"
+                                          ) from error
                     failures.append(source.title)
                     log.warning("%s: %s did not serve (%s); trying the next source",
                                 self.name, source.title, type(error).__name__)
                     continue
-                self.folder.mkdir(parents=True, exist_ok=True)
-                for file in self.files:
-                    os.replace(folder / file.name, self.folder / file.name)
+                with on_disk():
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    for file in self.files:
+                        os.replace(folder / file.name, self.folder / file.name)
                 return
         raise SourceDown(
             f"no source of '{self.name}' could be reached (tried {', '.join(failures)}): "
@@ -251,14 +275,11 @@ def read_limited(path: Path, limit: int) -> bytes:
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Put ``data`` at ``path`` whole or not at all: temporary name, sync, rename.
 
-    Raises :class:`CannotWrite`, whose sentence names no file: its name may be a person's.
+    Raises :class:`CannotWrite`.
     """
-    try:
+    with on_disk():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(path, data, mode)
-    except OSError as error:
-        raise CannotWrite(f"a file could not be written ({error.strerror}): free some space, or "
-                          f"let this program write into {downloads()}, and try again") from error
 
 
 def _write_atomically(path: Path, data: bytes, mode: int) -> None:
@@ -289,18 +310,57 @@ def scratch(name: str) -> Iterator[Path]:
 
     Held under the bundle's lock, so that nobody else is using it.
     """
-    folder = downloads() / f".partial-{name}"
+    folder = downloads() / f"{PARTIAL}{name}"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with on_disk():
+        folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def locked(name: str) -> filelock.BaseFileLock:
+class Lock(filelock.FileLock):
+    """A lock in the data folder; :class:`CannotWrite` where that takes no files."""
+
+    def acquire(self, *args, **how):
+        """As any file lock; ``filelock.Timeout`` where somebody else holds it too long."""
+        try:
+            return super().acquire(*args, **how)
+        except filelock.Timeout:
+            raise
+        except OSError:
+            with on_disk():
+                raise
+
+
+def locked(name: str) -> Lock:
     """A lock that other threads and processes see, for one bundle or source."""
-    return filelock.FileLock(downloads() / f".{name}.lock")
+    return Lock(downloads() / f".{name}.lock")
+
+
+PARTIAL = ".partial-"
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""Names that :func:`write_atomically` gives a file before it is whole."""
+
+ABANDONED_SECONDS = 3600
+"""A temporary file of this age belongs to a process that is gone."""
+
+
+def sweep() -> None:
+    """Delete what killed processes left half-written anywhere in the data folder."""
+    home = downloads()
+    with on_disk():
+        for path in home.rglob(".*"):
+            if TEMPORARY.fullmatch(path.name) and path.is_file() \
+                    and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink(missing_ok=True)
+        for folder in home.glob(f"{PARTIAL}*"):
+            try:
+                with locked(folder.name.removeprefix(PARTIAL)).acquire(timeout=0):
+                    shutil.rmtree(folder)
+            except filelock.Timeout:
+                continue  # somebody is fetching into it now
 
 
 def _bytes_below(folder: Path) -> int:

@@ -18,6 +18,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 PHOTO_FORMATS = (*FORMATS, "PPM")
 MAX_BYTES = 20 << 20
 MAX_PIXELS = 50_000_000
+MAX_WEBP_PIXELS = 20_000_000
+"""Of a WEBP, whose decoder takes 20 bytes for each."""
+
 MAX_SIDE = 100_000
 """Longest side in pixels: shrinking a line of millions takes gigabytes."""
 
@@ -110,9 +113,10 @@ def _read(data: bytes, formats: tuple[str, ...],
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(_Patient(data), formats=formats)
-            if image.width * image.height > MAX_PIXELS:
+            most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+            if image.width * image.height > most:
                 raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
-                               f"of at most {MAX_PIXELS // 1_000_000} million")
+                               f"of at most {most // 1_000_000} million")
             if max(image.size) > MAX_SIDE:
                 raise BadImage(f"this picture has {image.width} x {image.height} pixels; give one "
                                f"with sides of at most {MAX_SIDE}")
@@ -150,10 +154,10 @@ def _grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _in_bytes(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _reduced(image, 2 * LARGEST)
         image.thumbnail((2 * LARGEST, 2 * LARGEST))  # small before it becomes floats
         return _flatten(image)
-    return image.convert("RGB").convert("L")
+    return (image if image.mode == "RGB" else image.convert("RGB")).convert("L")
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -164,12 +168,27 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         image = _in_bytes(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _reduced(image, LONGEST)
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return image
+
+
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """The picture in mode RGBA, several times smaller where its longest side stays above ``side``.
+
+    Strip by strip: shrinking a transparent picture as a whole takes two copies of it.
+    """
+    factor = max(1, max(image.size) // side)
+    if factor == 1:
+        return image.convert("RGBA")
+    out = Image.new("RGBA", [-(-length // factor) for length in image.size])
+    for top in range(0, image.height, STRIP * factor):
+        strip = (0, top, image.width, min(top + STRIP * factor, image.height))
+        out.paste(image.crop(strip).convert("RGBA").reduce(factor), (0, top // factor))
+    return out
 
 
 def _in_bytes(image: Image.Image) -> Image.Image:

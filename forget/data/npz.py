@@ -95,7 +95,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"{path} cannot be read as an .npz of plain arrays ({error}); "
+        shown = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path} cannot be read as an .npz of plain arrays ({shown}); "
                        "save it again with numpy.savez") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from forget.data.files import write_atomically
+from forget.data.files import on_disk, write_atomically
 from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder
 from forget.faces.people import Photo
 from forget.paths import downloads
@@ -67,6 +67,9 @@ def keep(photos: Iterable[Photo]) -> None:
 def delete(person: str) -> int:
     """Delete one person's kept photos; returns how many files that were."""
     place = folder_of(person)
-    files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else []
-    shutil.rmtree(place, ignore_errors=not files)
-    return len(files)
+    if not place.is_dir():
+        return 0
+    with on_disk():
+        count = sum(path.is_file() for path in place.rglob("*"))
+        shutil.rmtree(place)
+    return count

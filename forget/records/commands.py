@@ -39,6 +39,7 @@ def add_commands(command: AddCommand) -> None:
     sub.add_argument("--learner", choices=list(LEARNERS), default=None, metavar="L",
                      help="kind of model, where it is retrained: " + ", ".join(LEARNERS))
     add_common(sub)
+    sub.set_defaults(seed=None)
 
     sub = command("erase", _erase, "forget everything that a contributor gave")
     sub.add_argument("contributor", metavar="CONTRIBUTOR")
@@ -95,10 +96,11 @@ def _recipe(base: Base, options: argparse.Namespace):
     knobs = {name.removeprefix("learner."): value
              for name, value in assignments(options.knobs).items()}
     present = taught.learner_of(base)
+    seed = taught.seed_of(base) if options.seed is None else options.seed
     if options.learner is None and not knobs and present is not None:
-        return present, options.seed
+        return present, seed
     name = options.learner or (present.name if present else "network")
-    return learner_for(base.source, name, knobs), options.seed
+    return learner_for(base.source, name, knobs), seed
 
 
 def _erase(options: argparse.Namespace) -> None:
@@ -111,16 +113,15 @@ def _erase(options: argparse.Namespace) -> None:
         warm()
         methods = {name: _method(base_called(name), options.method, settings)
                    for name in {one.base for one in held.samples}}
-        requests.erase_kept(held.name)
         for name in sorted(methods):
-            base = base_called(name)
-            base.dataset(bars.bytes)
-            spending = requests.forecast(base, [held.name], methods[name], bars)
-            if spending is not None:
-                print(_announced(spending), file=sys.stderr)
+            base_called(name).dataset(bars.bytes)
+            _announce(base_called(name), [held.name], methods[name], bars)
         asked = requests.ask(held.name, methods) if methods else []
+        photos = requests.erase_kept(held.name)
         done = [one for name in sorted(methods)
                 for one in requests.carry_out(base_called(name), bars, options.references)]
+    if photos:
+        print(f"{photos} kept photos deleted")
     _report(done)
     finished = {one.asked.id for one in done}
     if left := [number for number in asked if number not in finished]:
@@ -134,12 +135,15 @@ def _method(base: Base, name: str | None, settings: dict[str, str]) -> Method:
     return make(METHODS[name or default], settings)
 
 
-def _announced(spending) -> str:
-    shares = f"{spending.more / spending.budget:.1%} of the budget; " \
-             f"{spending.spent / spending.budget:.1%} is spent already"
-    if spending.retrains:
-        return f"this request would spend {shares}: the model will be trained anew"
-    return f"this request spends {shares}"
+def _announce(base: Base, contributors: list[str], method: Method, bars: Bars) -> None:
+    """Say beforehand what a request spends of a budget, and when the model is trained anew."""
+    spending = requests.forecast(base, contributors, method, bars)
+    if spending is None:
+        return
+    shares = (f"{spending.more / spending.budget:.1%} of the budget; "
+              f"{spending.spent / spending.budget:.1%} is spent already")
+    print(f"this request would spend {shares}: the model will be trained anew"
+          if spending.retrains else f"this request spends {shares}", file=sys.stderr)
 
 
 def _report(done: list[requests.Done]) -> None:
@@ -173,11 +177,13 @@ def _queue(options: argparse.Namespace) -> None:
                            "N")
         requests.set_policy(bases[0], options.batch)
     done = []
-    if options.run:
+    if options.run or options.batch is not None:
         with Bars() as bars:
             warm()
-            done = [one for base in bases if requests.waiting(base)
-                    for one in requests.carry_out(base, bars, now=True)]
+            for base in bases:
+                for one in requests.waiting(base) if options.run else requests.due(base):
+                    _announce(base, [one.contributor], one.method, bars)
+                done += requests.carry_out(base, bars, now=options.run)
     for base in bases:
         batch = requests.policy(base)
         print(f"{base.title}: " + ("requests are carried out at once" if batch == 1 else

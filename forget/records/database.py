@@ -87,6 +87,9 @@ CREATE TABLE ledger_end (
     hash TEXT NOT NULL,
     seal TEXT NOT NULL
 );
+CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
+    WHEN NEW.number != (SELECT count(*) + 1 FROM ledger)
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER ledger_keeps BEFORE DELETE ON ledger
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER ledger_stays BEFORE UPDATE ON ledger
@@ -167,15 +170,22 @@ def _connect(where: Path) -> sqlite3.Connection:
     db = sqlite3.connect(where, timeout=WAIT_SECONDS, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
+        db.text_factory = _text
         db.execute("PRAGMA journal_mode = WAL")
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON",
-                       "temp_store = MEMORY", "trusted_schema = OFF"):
+                       "temp_store = MEMORY", "trusted_schema = OFF",
+                       "recursive_triggers = ON"):
             db.execute(f"PRAGMA {pragma}")
         _migrate(db)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _text(raw: bytes) -> str:
+    """Damaged letters are shown as such: the ledger's check then says where."""
+    return raw.decode(errors="replace")
 
 
 def _empty() -> sqlite3.Connection:
@@ -218,6 +228,8 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+    if statement.strip():
+        raise ValueError("the last statement of a migration has no semicolon")
 
 
 @contextmanager
@@ -227,7 +239,7 @@ def _plainly() -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _said(error) from error
-    except PermissionError as error:
+    except OSError as error:
         raise CannotWrite(UNWRITABLE.format(downloads())) from error
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from forget.records.bases import Base
 from forget.records.ledger import Entry
@@ -37,23 +38,30 @@ class Moment:
 def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
     """A moment for each entry that changed the base's model, in their order."""
     moments: list[Moment] = []
-    publications, budget = 0, None
+    published: list[float] = []
+    model = None
     for entry in chain:
         body = entry.body
-        if entry.what not in CHANGES or body.get("base") != base.name \
-                or body.get("test_accuracy") is None:
-            continue
+        if (entry.what not in CHANGES or body.get("base") != base.name
+                or body.get("test_accuracy") is None or body["model_sha256"] == model):
+            continue  # no other model: nothing had been learnt, or one run did for several requests
+        model = body["model_sha256"]
         certificate = body.get("certificate") or {}
-        budget = certificate.get("budget", budget)
-        spent = body.get("spent")
         composes = certificate.get("mode") == "residual"
-        publications += composes
+        if composes:
+            published.append(certificate["noise_multiplier"])
         retrained = (body.get("metrics") or {}).get("retrained") or {}
         moments.append(Moment(
             entry.number, entry.at, entry.what, body.get("how") or body["method"],
             body["test_accuracy"], retrained.get("test_retain_accuracy"),
-            None if spent is None or budget is None else spent / budget,
+            _share(body, certificate),
             bool(certificate.get("retrained")),
-            composed_epsilon(certificate["epsilon"], certificate["delta"], publications)
-            if composes else None))
+            composed_epsilon(published, certificate["delta"]) if composes else None))
     return moments
+
+
+def _share(body: dict[str, Any], certificate: dict[str, Any]) -> float | None:
+    """The share of a budget that is spent: nothing of it by a model that was just made."""
+    if body.get("spent") is None:
+        return None
+    return body["spent"] / certificate["budget"] if certificate else 0.0

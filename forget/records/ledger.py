@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from forget.errors import BadInput
+from forget.errors import BadInput, DamagedFile
 from forget.private import machine_key
 
 KIND = "forget ledger, version 1"
@@ -31,6 +31,8 @@ UNPROVEN = (
     "written: whoever runs the server writes them.",
     "Whoever holds this machine's key can write a whole new ledger. An export that somebody else "
     "keeps shows it: every later ledger must begin with the same entries.",
+    "A data folder that was put back whole from an older copy verifies; only a later export shows "
+    "what is missing.",
     "It does not show that no copy was made before: backups, other machines and what people saw "
     "or downloaded are outside of it.",
     "That a model no longer knows something is shown by what was measured, by a certificate where "
@@ -111,19 +113,57 @@ def seal_of(count: int, last: str) -> str:
 
 
 def entries(db: sqlite3.Connection) -> list[Entry]:
-    """All entries, in their order."""
-    return [Entry(**dict(row) | {"body": json.loads(row["body"])})
-            for row in db.execute("SELECT * FROM ledger ORDER BY number")]
+    """All entries, in their order; :class:`DamagedFile` for one that nobody here can have written.
+    """
+    found = []
+    for row in db.execute("SELECT * FROM ledger ORDER BY number"):
+        try:
+            body = _read(row["body"])
+            if json.dumps(body) != row["body"]:
+                raise ValueError("written otherwise")
+            found.append(_entry(dict(row) | {"body": body}))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedFile(f"entry {row['number']} of the ledger was altered after it was "
+                              "written: it can no longer be read") from error
+    return found
+
+
+def _read(text: str) -> Any:
+    """JSON in which every name stands once and every number is one."""
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name stands there twice")
+        return dict(pairs)
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no number")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
 
 
 def verify(db: sqlite3.Connection) -> Verified:
-    """Check the chain of the records' own ledger, and the seal over its end."""
+    """Check the chain of the records' own ledger, the seal over its end, and that the records know
+    of nothing that the ledger does not."""
+    count = db.execute("SELECT count(*) FROM ledger").fetchone()[0]
     try:
         chain = entries(db)
-    except (ValueError, TypeError) as error:
-        return Verified(0, (f"an entry is no longer plain JSON data ({error})",), ())
-    end = db.execute("SELECT * FROM ledger_end").fetchone()
-    return verify_chain(chain, None if end is None else dict(end))
+    except DamagedFile as error:
+        return Verified(count, (str(error),), ())
+    end = db.execute("SELECT count, hash, seal FROM ledger_end").fetchone()
+    checked = verify_chain(chain, None if end is None else dict(end))
+    return dataclasses.replace(checked, faults=(*checked.faults, *_faults_beside(db, count)))
+
+
+def _faults_beside(db: sqlite3.Connection, count: int) -> list[str]:
+    last = db.execute("SELECT max(entry) FROM request").fetchone()[0] or 0
+    if last > count:
+        return [f"the records name entry {last}, and the ledger has {count}: entries were taken "
+                "off its end"]
+    if not count and db.execute("SELECT 1 FROM sample UNION SELECT 1 FROM model "
+                                "UNION SELECT 1 FROM request").fetchone():
+        return ["the records hold samples, models or requests, and the ledger is empty: it was "
+                "taken away"]
+    return []
 
 
 def verify_chain(chain: Sequence[Entry], end: dict[str, Any] | None,
@@ -158,7 +198,7 @@ def _faults_at_end(chain: Sequence[Entry], last: str, end: dict[str, Any] | None
     if (end["count"], end["hash"]) != (len(chain), last):
         return [f"the ledger ended with entry {end['count']} when it was last written, and holds "
                 f"{len(chain)} entries: some were removed or added, or its last one was replaced"]
-    if sealed_here and not hmac.compare_digest(end["seal"], seal_of(len(chain), last)):
+    if sealed_here and end["seal"] != seal_of(len(chain), last):
         return ["the seal over the end of the ledger is not this machine's: the ledger was "
                 "rewritten, or machine.key was replaced"]
     return []
@@ -166,7 +206,7 @@ def _faults_at_end(chain: Sequence[Entry], last: str, end: dict[str, Any] | None
 
 def export_text(db: sqlite3.Connection) -> str:
     """The whole ledger as JSON, to be kept by somebody else."""
-    end = db.execute("SELECT count, hash, seal FROM ledger_end").fetchone()
+    end = db.execute("SELECT count, hash FROM ledger_end").fetchone()
     shown = {"kind": KIND, "entries": [dataclasses.asdict(entry) for entry in entries(db)],
              "end": None if end is None else dict(end), "does_not_prove": list(UNPROVEN)}
     return json.dumps(shown, indent=1, allow_nan=False) + "\n"
@@ -175,12 +215,12 @@ def export_text(db: sqlite3.Connection) -> str:
 def read_export(text: str) -> tuple[list[Entry], dict[str, Any] | None]:
     """The entries and the end of an exported ledger; :class:`BadInput` for anything else."""
     try:
-        shown = json.loads(text)
-        if shown["kind"] != KIND:
-            raise ValueError(shown["kind"])
+        shown = _read(text)
         end = shown["end"]
-        if end is not None:
-            end = {"count": int(end["count"]), "hash": str(end["hash"]), "seal": str(end["seal"])}
+        if shown["kind"] != KIND or (end is not None and (
+            (type(end["count"]), type(end["hash"])) != (int, str)
+        )):
+            raise ValueError("another kind of file")
         return [_entry(one) for one in shown["entries"]], end
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput("this is no exported ledger: give the file that 'ledger export' wrote"
@@ -189,11 +229,12 @@ def read_export(text: str) -> tuple[list[Entry], dict[str, Any] | None]:
 
 def _entry(plain: dict[str, Any]) -> Entry:
     entry = Entry(**plain)
-    if not isinstance(entry.number, int) or not isinstance(entry.body, dict) or not all(
-        isinstance(value, str)
-        for value in (entry.at, entry.what, entry.subject, entry.previous, entry.hash)
+    texts = (entry.at, entry.what, entry.subject, entry.previous, entry.hash)
+    if type(entry.number) is not int or not isinstance(entry.body, dict) or not all(
+        isinstance(value, str) and value.isprintable() for value in texts
     ):
         raise TypeError("an entry's fields are not what they must be")
+    entry.expected.encode()  # a body that cannot be hashed was never written
     return entry
 
 

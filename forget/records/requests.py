@@ -18,13 +18,14 @@ import torch
 from forget.certificate import issue
 from forget.data import Dataset
 from forget.device import derive, generator
-from forget.errors import BadInput, Diverged
+from forget.errors import BadInput, Cancelled, Diverged
 from forget.faces import kept as kept_on_disk
 from forget.knobs import make
 from forget.methods import METHODS, Method, Spending, Task, check_suits
 from forget.records import ledger
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import Kept, kept
+from forget.records.database import path as database_path
 from forget.records.database import reading, working, writing
 from forget.records.taught import (
     GONE,
@@ -190,12 +191,21 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
         together = policy(base) > AT_ONCE
         while asked := (waiting(base) if now or done else due(base)):
             group = _group(asked) if together else asked[:1]
-            done += _carried_out(base, group, references, watch)
+            try:
+                done += _carried_out(base, group, references, watch)
+            except Cancelled:
+                if not done:
+                    raise
+                break  # those before it are done, and it goes on waiting with the rest
         return done
 
 
 def resume(watch: Watch = UNWATCHED) -> list[Done]:
     """Finish what a killed process left, and carry out what is due, in every base."""
+    if not database_path().is_file():
+        return []
+    with working(lambda: say_waiting(watch)):
+        tidy()
     return [one for base in BASES.values() if due(base) for one in carry_out(base, watch)]
 
 
@@ -262,7 +272,7 @@ def forecast(base: Base, contributors: Sequence[str], method: Method,
              watch: Watch = UNWATCHED) -> Spending | None:
     """What a request would spend of a budget, before it is asked for; None where there is none."""
     planned = plan(base, contributors)
-    if planned is None:
+    if planned is None or spent_of(planned.here.learner, planned.here.model) is None:
         return None
     check_suits(method, planned.here.learner)
     dataset, seed = planned.dataset(watch), planned.here.seed

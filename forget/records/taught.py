@@ -18,9 +18,9 @@ from torch import nn
 
 from forget import store
 from forget.data import Dataset, Samples
-from forget.data.files import write_atomically
+from forget.data.files import on_disk, sweep, write_atomically
 from forget.device import derive, generator, use_fixed_threads
-from forget.errors import BadInput, Busy, DamagedFile
+from forget.errors import BadInput, Busy, CannotWrite, DamagedFile
 from forget.features import CHUNK, rows_of
 from forget.knobs import make
 from forget.learn import home_of, is_stored, learn, start_from
@@ -103,6 +103,13 @@ def learner_of(base: Base) -> Learner | None:
     with reading() as db:
         row = _row(db, base)
     return None if row is None else _learner(row)
+
+
+def seed_of(base: Base) -> int:
+    """The seed of a base's model, 0 before anything was taught."""
+    with reading() as db:
+        row = _row(db, base)
+    return 0 if row is None else row["seed"]
 
 
 def live(base: Base, learner: Learner, seed: int = 0, watch: Watch = UNWATCHED) -> Live:
@@ -210,8 +217,9 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
         watch.phase(f"Learning: {WAYS[how].lower()}")
         made = _retrained if how == RETRAIN else _gone_on
         stored, seconds, classes, dataset = made(before, those, learner, seed, watch)
-        accuracies = [Predictions.of(one.model, dataset.test, watch.check).accuracy
-                      for one in (before.stored, stored)]
+        seen_before = represent(before.learner, base.dataset(), watch)
+        accuracies = [Predictions.of(one.model, test, watch.check).accuracy for one, test in
+                      ((before, seen_before.test), (stored, dataset.test))]
         recipe = (learner, seed) if how == RETRAIN else (before.learner, before.seed)
         learnt = frozenset(one.id for one in those)
         learnt |= before.samples if how == FINETUNE else frozenset()
@@ -357,20 +365,27 @@ def tidy() -> str:
     Called by whoever holds the lock of :func:`~forget.records.database.working`. Returns what is
     still to be done and why, in words; nothing where all is clean.
     """
+    try:
+        _tidy()
+    except (Busy, CannotWrite) as error:  # the note stays, and the next call tries again
+        return (f"what was deleted is not yet gone from the disk ({error.__cause__ or error}): "
+                "free some space, close other programs that use the records, and start this "
+                "program again")
+    return ""
+
+
+def _tidy() -> None:
     with reading() as db:
         named = {row[0] for row in db.execute("SELECT file FROM model")}
         chores = {row[0] for row in db.execute("SELECT what FROM chore")}
     named |= {store.secret_path(home(file)).name for file in named}
     folder = downloads() / FOLDER
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in named:
-            path.unlink()
-    if SCRUB not in chores:
-        return ""
-    try:
+    with on_disk():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in named:
+                path.unlink()
+    sweep()
+    if SCRUB in chores:
         scrub()
-    except Busy as error:  # the note stays, and the next call tries again
-        return str(error)
-    with writing() as db:
-        db.execute("DELETE FROM chore WHERE what = ?", (SCRUB,))
-    return ""
+        with writing() as db:
+            db.execute("DELETE FROM chore WHERE what = ?", (SCRUB,))

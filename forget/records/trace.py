@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -22,14 +23,19 @@ from forget.paths import downloads
 from forget.records import ledger
 from forget.records.bases import BASES, Given
 from forget.records.contributions import Kept, kept
+from forget.records.database import path as database_path
 from forget.records.database import reading
 from forget.records.ledger import subject_of
 
-WINDOW = 16
-"""Bytes of a piece that is looked for: by chance none stands in a folder of any size."""
+WINDOWS = (16, 32, 64, 128, 256, 512)
+"""Bytes of a piece that is looked for: by chance none stands in a folder of any size. A thin
+stroke on paper needs long ones."""
 
 PIECES = 24
 """Pieces of one thing: a database cuts what is long into pages, so no single one is enough."""
+
+ENOUGH = 4
+"""Pieces of the shortest length that gives so many are taken."""
 
 DISTINCT = 9
 """Different bytes that a piece must have: runs of nothing stand everywhere."""
@@ -122,6 +128,8 @@ def search(name: str, given: Iterable[Given | Kept] = (),
         found = {pieces[piece] for piece in _found(raw, list(pieces))}
         if name and _named(path, raw, spelling(name)):
             found.add("the name")
+        if path == database_path() and _in_records(spelling(name)):
+            found.add("the name")
         hits += [Hit(str(path.relative_to(downloads())), what) for what in sorted(found)]
     return hits
 
@@ -141,21 +149,33 @@ def trace(name: str, files: Sequence[bytes] = ()) -> tuple[Held, list[Hit]]:
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """Pieces of something that stand nowhere by chance, spread over it; none where it is plain."""
-    windows = [data[at:at + WINDOW] for at in range(0, len(data) - WINDOW + 1, WINDOW)]
-    telling = [window for window in windows if len(set(window)) >= DISTINCT]
-    every = max(1, len(telling) // PIECES)
-    return telling[::every]
+    """Pieces of something that stand nowhere by chance, spread over it; none where it is plain.
+
+    Each begins with a byte that is not zero, so that few places have to be looked at.
+    """
+    starts = np.flatnonzero(np.frombuffer(data, dtype=np.uint8)).tolist()
+    best: list[bytes] = []
+    for size in WINDOWS:
+        telling, free = [], 0
+        for at in starts:
+            piece = data[at:at + size]
+            if at >= free and len(piece) == size and len(set(piece)) >= DISTINCT:
+                telling.append(piece)
+                free = at + size
+        best = max(best, telling, key=len)
+        if len(best) >= ENOUGH:
+            break
+    return best[::max(1, len(best) // PIECES)]
 
 
 def _hashes(sha256: str) -> list[bytes]:
     """A hash as text and as bytes, a piece of each."""
-    return [sha256[:WINDOW * 2].encode(), bytes.fromhex(sha256)[:WINDOW]]
+    return [sha256[:32].encode(), bytes.fromhex(sha256)[:16]]
 
 
 def _found(raw: bytes, pieces: Sequence[bytes]) -> set[bytes]:
     """Which pieces stand in the bytes, wherever they begin."""
-    if not pieces or len(raw) < WINDOW:
+    if not pieces or len(raw) < min(WINDOWS):
         return set()
     starts = np.zeros(1 << 16, dtype=bool)
     starts[[struct.unpack("<H", piece[:2])[0] for piece in pieces]] = True
@@ -178,14 +198,26 @@ def _found(raw: bytes, pieces: Sequence[bytes]) -> set[bytes]:
 
 
 def _named(path: Path, raw: bytes, name: str) -> bool:
-    """Whether a name stands in a file's name, in its text, or in its bytes where it is long enough
-    to stand there by nothing but chance."""
-    if any(name in spelling(part) for part in path.relative_to(downloads()).parts):
+    """Whether a name stands in a file's name, as a word in its text, or anywhere in its bytes where
+    it is too long to stand there by chance."""
+    parts = path.relative_to(downloads()).parts
+    if any(_as_word(spelling(unquote(part)).encode(), name.encode()) for part in parts):
         return True
     ways = {name.encode(), json.dumps(name)[1:-1].encode()}
     text = _header(raw) if path.suffix == ".safetensors" else raw
-    return any(_as_word(text, way) for way in ways
-               if len(text) * 256.0 ** -len(way) < CHANCE or _is_text(text))
+    if _is_text(text):
+        return any(_as_word(text, way) for way in ways)
+    return any(way in text for way in ways if len(text) * 256.0 ** -len(way) < CHANCE)
+
+
+def _in_records(name: str) -> bool:
+    """Whether the records name somebody so: in a database's bytes a short name may stand by
+    chance, so its fields are asked."""
+    with reading() as db:
+        given = db.execute("SELECT 1 FROM contributor WHERE name = ?1 UNION "
+                           "SELECT 1 FROM sample WHERE label = ?1", (name,)).fetchone()
+        classes = [row[0] for row in db.execute("SELECT classes FROM model")]
+    return given is not None or any(name in json.loads(one) for one in classes)
 
 
 def _as_word(text: bytes, name: bytes) -> bool:

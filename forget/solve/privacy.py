@@ -1,6 +1,7 @@
 """How much noise hides how much difference: the calibrations behind a certificate."""
 
 import math
+from collections.abc import Sequence
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
@@ -28,18 +29,21 @@ def gaussian_delta(epsilon: float, multiplier: float) -> float:
     return float(ndtr(shift - tilt) - math.exp(min(epsilon + log_ndtr(-shift - tilt), 0.0)))
 
 
-def composed_epsilon(epsilon: float, delta: float, publications: int) -> float:
-    """What several publications, each with noise for (epsilon, delta), allow together at delta.
+def composed_epsilon(multipliers: Sequence[float], delta: float) -> float:
+    """The epsilon that several publications allow together at delta, by their noise multipliers.
 
-    Gaussian noise composes like one draw for root-k times the distance (Dong, Roth and Su 2022,
-    https://arxiv.org/abs/1905.02383).
+    Gaussian noises compose like one, whose inverse square is the sum of theirs (Dong, Roth and Su
+    2022, https://arxiv.org/abs/1905.02383).
 
-    >>> round(composed_epsilon(1, 1e-5, 1), 3), round(composed_epsilon(1, 1e-5, 4), 3)
+    >>> one = gaussian_multiplier(1, 1e-5)
+    >>> round(composed_epsilon([one], 1e-5), 3), round(composed_epsilon([one] * 4, 1e-5), 3)
     (1.0, 2.184)
     """
-    multiplier = gaussian_multiplier(epsilon, delta) / math.sqrt(publications)
-    return brentq(lambda e: gaussian_delta(e, multiplier) - delta, 0.0,
-                  epsilon * publications * 2, xtol=1e-9)
+    together = sum(one**-2 for one in multipliers) ** -0.5
+    high = 1.0
+    while gaussian_delta(high, together) > delta:
+        high *= 2
+    return brentq(lambda e: gaussian_delta(e, together) - delta, 0.0, high, xtol=1e-9)
 
 
 def residual_allowed(sigma: float, strength: float, epsilon: float, delta: float) -> float:
