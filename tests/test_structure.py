@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.cli",
          "forget.export", "forget.adopt", "forget.drive", "forget.warm", "forget.verify",
          "forget.represent", "forget.strangers", "forget.shadows", "forget.audit",
-         "forget.compare", "forget.report", "forget.figures", "forget.frauds")  # fmt: skip
+         "forget.compare", "forget.report", "forget.figures", "forget.frauds",
+         "forget.records", "forget.terminal")  # fmt: skip
 """What calls everything else and is called by nothing below."""
 
 TRIALS = ("forget.shadows", "forget.audit", "forget.compare", "forget.report", "forget.frauds")
@@ -46,7 +47,19 @@ FORBIDDEN = {
     "forget.result": ("forget.watch", "forget.learn", "forget.run", "forget.cli", "forget.export"),
     "forget.watch": ("forget.learn", "forget.run", "forget.cli", "forget.export"),
     "forget.learn": ("forget.run", "forget.cli", "forget.export"),
-    "forget.run": ("forget.cli", "forget.export", *TRIALS),
+    "forget.run": ("forget.cli", "forget.export", "forget.records", *TRIALS),
+    "forget.terminal": ("forget.cli", "forget.records", "forget.run", *TRIALS),
+    "forget.records": ("forget.cli", "forget.export", *TRIALS),
+    "forget.records.database": tuple(f"forget.records.{name}" for name in (
+        "ledger", "bases", "contributions", "taught", "requests", "trace", "history", "commands")),
+    "forget.records.ledger": tuple(f"forget.records.{name}" for name in (
+        "bases", "contributions", "taught", "requests", "trace", "history", "commands")),
+    "forget.records.contributions": tuple(f"forget.records.{name}" for name in (
+        "taught", "requests", "trace", "history", "commands")),
+    "forget.records.taught": tuple(f"forget.records.{name}" for name in (
+        "requests", "trace", "history", "commands")),
+    "forget.records.requests": tuple(f"forget.records.{name}" for name in (
+        "trace", "history", "commands")),
     "forget.shadows": ("forget.audit", "forget.compare", "forget.cli", "forget.export",
                        "forget.report", "forget.frauds"),
     "forget.audit": ("forget.compare", "forget.cli", "forget.export", "forget.report",
@@ -133,6 +146,9 @@ def test_no_import_goes_back(copied):
     ("forget/data/mnist.py", "import pages.digits", "pages.digits"),
     ("forget/run.py", "import importlib\nimportlib.import_module('ui')", "ui"),
     ("forget/result.py", "from forget.run import run", "forget.run"),
+    ("forget/run.py", "from forget.records import taught", "forget.records"),
+    ("forget/records/ledger.py", "from forget.records.taught import teach",
+     "forget.records.taught"),
     ("forget/learn.py", "from forget import cli", "forget.cli"),
     ("forget/methods/retrain.py", "from forget.learn import learn", "forget.learn"),
     ("forget/brand_new.py", "import streamlit", "streamlit"),

@@ -223,18 +223,24 @@ def _trace(options: argparse.Namespace) -> None:
 
 
 def _ledger(options: argparse.Namespace) -> None:
-    with reading() as db:
-        if options.action == "export":
-            print(ledger.export_text(db), end="")
-            return
-        if options.file is None:
-            chain, verified = ledger.entries(db), ledger.verify(db)
-        else:
-            chain, end = ledger.read_export(_text(options.file))
-            verified = ledger.verify_chain(chain, end, sealed_here=False)
+    if options.action == "export":
+        with reading() as db:
+            text = ledger.export_text(db)
+        print(text, end="")
+        return
+    if options.file is None:
+        with reading() as db:
+            verified = ledger.verify(db)
+            chain = [] if verified.faults else ledger.entries(db)
+    else:
+        chain, end = ledger.read_export(_text(options.file))
+        verified = ledger.verify_chain(chain, end, sealed_here=False)
     faults = list(verified.faults)
-    if options.against is not None:
-        faults += ledger.extends(chain, ledger.read_export(_text(options.against))[0])
+    if options.against is not None and not faults:
+        earlier, end = ledger.read_export(_text(options.against))
+        faults += [f"the earlier export: {fault}" for fault in
+                   ledger.verify_chain(earlier, end, sealed_here=False).faults]
+        faults += ledger.extends(chain, earlier)
     for note in verified.notes:
         print(f"note: {note}", file=sys.stderr)
     for fault in faults:

@@ -63,9 +63,6 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
             raise BadInput("this contributor asked to be forgotten and waits for it: add samples "
                            "when that is done")
         before = _count(db, who["id"])
-        if before + len(labelled) > MOST:
-            raise BadInput(f"one contributor can give {MOST} samples, and there are {before} "
-                           "already: add fewer")
         for label, one in labelled:
             db.execute(
                 "INSERT OR IGNORE INTO sample (base, contributor, label, x, picture, reader, "
@@ -73,6 +70,9 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
                 (base.name, who["id"], label, _bytes(one.x), _bytes(one.picture), one.reader,
                  one.sha256, ledger.now()))
         new = _count(db, who["id"]) - before
+        if before + new > MOST:
+            raise BadInput(f"one contributor can give {MOST} samples, and there are {before} "
+                           "already: add fewer")
         if new:
             ledger.append(db, "added", {"base": base.name, "samples": new},
                           ledger.subject_of(who["key"], name))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import filelock
 
-from forget.data.files import locked
+from forget.data.files import locked, on_disk
 from forget.errors import Busy, CannotWrite, DamagedFile
 from forget.paths import downloads
 
@@ -166,7 +166,8 @@ def _empty_log(db: sqlite3.Connection) -> None:
 
 
 def _connect(where: Path) -> sqlite3.Connection:
-    where.touch(mode=0o600)  # SQLite's own files beside it take its mode
+    with on_disk():
+        where.touch(mode=0o600)  # SQLite's own files beside it take its mode
     db = sqlite3.connect(where, timeout=WAIT_SECONDS, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
@@ -239,8 +240,6 @@ def _plainly() -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _said(error) from error
-    except OSError as error:
-        raise CannotWrite(UNWRITABLE.format(downloads())) from error
 
 
 UNWRITABLE = (f"{NAME} cannot be written: let this program write into the folder {{}}, or name "

@@ -13,7 +13,8 @@ import hashlib
 import hmac
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from forget.errors import BadInput, DamagedFile
@@ -238,9 +239,7 @@ def _entry(plain: dict[str, Any]) -> Entry:
     return entry
 
 
-def extends(chain: Sequence[Entry], earlier: Iterable[Entry]) -> list[str]:
+def extends(chain: Sequence[Entry], earlier: Sequence[Entry]) -> list[str]:
     """Faults of a ledger that must begin with the entries of an earlier export."""
-    hashes = [entry.hash for entry in chain]
     return [f"entry {entry.number} of the earlier export is not in this ledger, or another one"
-            for entry in earlier
-            if not 1 <= entry.number <= len(hashes) or hashes[entry.number - 1] != entry.hash]
+            for entry, place in zip_longest(earlier, chain[:len(earlier)]) if entry != place]

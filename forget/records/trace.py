@@ -27,18 +27,15 @@ from forget.records.database import path as database_path
 from forget.records.database import reading
 from forget.records.ledger import subject_of
 
-WINDOWS = (16, 32, 64, 128, 256, 512)
-"""Bytes of a piece that is looked for: by chance none stands in a folder of any size. A thin
-stroke on paper needs long ones."""
+WINDOWS = {16: 9, 32: 9, 64: 6, 128: 4, 256: 3}
+"""Bytes of a piece that is looked for, and how many different ones it must have: runs of nothing
+stand everywhere, and such a piece nowhere by chance. A thin stroke on paper needs long ones."""
 
 PIECES = 24
 """Pieces of one thing: a database cuts what is long into pages, so no single one is enough."""
 
 ENOUGH = 4
 """Pieces of the shortest length that gives so many are taken."""
-
-DISTINCT = 9
-"""Different bytes that a piece must have: runs of nothing stand everywhere."""
 
 CHANCE = 1e-4
 """How often something so short may stand in random bytes before it is looked for in text only."""
@@ -155,11 +152,11 @@ def _pieces(data: bytes) -> list[bytes]:
     """
     starts = np.flatnonzero(np.frombuffer(data, dtype=np.uint8)).tolist()
     best: list[bytes] = []
-    for size in WINDOWS:
+    for size, distinct in WINDOWS.items():
         telling, free = [], 0
         for at in starts:
             piece = data[at:at + size]
-            if at >= free and len(piece) == size and len(set(piece)) >= DISTINCT:
+            if at >= free and len(piece) == size and len(set(piece)) >= distinct:
                 telling.append(piece)
                 free = at + size
         best = max(best, telling, key=len)

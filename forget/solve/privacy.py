@@ -37,7 +37,7 @@ def composed_epsilon(multipliers: Sequence[float], delta: float) -> float:
 
     >>> one = gaussian_multiplier(1, 1e-5)
     >>> round(composed_epsilon([one], 1e-5), 3), round(composed_epsilon([one] * 4, 1e-5), 3)
-    (1.0, 2.184)
+    (1.0, 2.155)
     """
     together = sum(one**-2 for one in multipliers) ** -0.5
     high = 1.0
