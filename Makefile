@@ -16,9 +16,9 @@ app: setup
 
 test: setup-dev lint
 	@echo "Quick tests"
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 	@echo "Slow tests: real training, and a real browser"
-	@$(BIN)/python -m pytest -q -n 2 -m slow --timeout 900 --ignore tests/test_parallel.py
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --timeout 900 --ignore tests/test_parallel.py
 	@echo "Slow tests that start processes of their own"
 	@$(BIN)/python -m pytest -q -m slow --timeout 300 tests/test_parallel.py
 
@@ -51,7 +51,7 @@ $(VENV)/.fetched: $(VENV)/.installed
 
 bench: setup-dev
 	@for name in train_speed forget_digits sisa certified faces identities shadows \
-			resume false_alarms compare page_speed; do \
+			resume false_alarms compare page_speed kills hard_times hostile sessions; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
