@@ -1,12 +1,17 @@
 """What tests share: small datasets that train in moments, and a home folder of their own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from forget import store
 from forget.data import Dataset, Samples
+from forget.data.faces import Faces
 from forget.device import use_fixed_threads
+
+ROOT = Path(__file__).parent.parent
 
 # The same examples every time, and no limit on the wall clock: the machine may be shared.
 settings.register_profile("forget", deadline=None, derandomize=True)
@@ -53,6 +58,14 @@ def tiny_dataset(seed: int = 0, n_classes: int = 4) -> Dataset:
 @pytest.fixture(scope="session")
 def tiny() -> Dataset:
     return tiny_dataset()
+
+
+@pytest.fixture(scope="session")
+def orl() -> dict[str, bytes]:
+    """The AT&T photos by name, "s1/1.pgm" to "s40/10.pgm", from the folder of the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORGET_HOME", str(ROOT / "forget_downloads"))
+        return {one.name: one.data for one in Faces().photos()}
 
 
 def weights_hash(model) -> str:

@@ -1,6 +1,7 @@
 """The audit: shadow worlds, what is found of honest methods, and what of planted frauds."""
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -54,10 +55,23 @@ def entry(name: str, **settings):
     return cls(), LEARNERS[cls.learner](**QUICK[cls.learner] | settings)
 
 
-def tried(name: str, spec: str = "class:p1", dataset=None, seed: int = 0, **settings):
-    dataset = dataset or crowd()
-    request = parse_request(spec, dataset, seed)
-    return audit(dataset, request, [entry(name, **settings)], seed, N)[name]
+CROWD = crowd()
+
+
+def tried(names, spec: str = "class:p1", dataset=CROWD, **settings):
+    """Methods on trial together, on the same shadow models where they edit the same learner's."""
+    request = parse_request(spec, dataset, 0)
+    return audit(dataset, request, [entry(name, **settings) for name in names], 0, N)
+
+
+@functools.cache
+def trials(spec: str):
+    return tried([*METHODS, *(FRAUDS if spec == "class:p1" else ())], spec)
+
+
+def found_of(name: str, spec: str = "class:p1"):
+    """One of the trials that many tests look at."""
+    return trials(spec)[name]
 
 
 # What is found of every method.
@@ -66,9 +80,9 @@ def tried(name: str, spec: str = "class:p1", dataset=None, seed: int = 0, **sett
 @pytest.mark.parametrize("spec", ["class:p1", "random:6"])
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_can_be_put_on_trial(name, spec):
-    found = tried(name, spec)
+    found = found_of(name, spec)
     assert found.method.name == name
-    assert (found.models, found.samples) == (N, len(crowd().train))
+    assert (found.models, found.samples) == (N, len(CROWD.train))
     for kind in KINDS:
         curve = getattr(found, kind)
         assert curve.false_positive[0] == curve.true_positive[0] == 0
@@ -87,25 +101,25 @@ def test_every_method_can_be_put_on_trial(name, spec):
 @pytest.mark.parametrize("name", ["retrain", "sisa", "certified"])
 @pytest.mark.parametrize("spec", ["class:p1", "random:6"])
 def test_exact_methods_are_acquitted(name, spec):
-    found = tried(name, spec)
+    found = found_of(name, spec)
     assert found.clear, [check.text for check in found.checks]
 
 
 def test_the_attack_knows_the_original_and_fails_on_retrained_models():
-    found = tried("retrain")
+    found = found_of("retrain")
     assert found.original.auc.value > 0.9
     assert found.reference.auc.low < 0.5 < found.reference.auc.high
 
 
 def test_the_weak_attack_is_one_threshold_for_all():
-    found = tried("masked")
+    found = found_of("masked")
     assert found.population["original"] > 0.9
     assert found.population["unlearned"] < 0.1  # it looks for memory, and a hole is none
     assert found.unlearned.auc.value > 0.9
 
 
 def test_only_a_class_is_relearnt_and_probed():
-    found = tried("retrain", "random:6")
+    found = found_of("retrain", "random:6")
     assert found.ratio is found.probe is None
     assert not any(found.steps.values()) and not any(found.probed.values())
     assert [check.passed for check in found.checks[1:]] == [None, None]
@@ -113,7 +127,7 @@ def test_only_a_class_is_relearnt_and_probed():
 
 
 def test_fixed_features_are_not_probed():
-    found = tried("certified")
+    found = found_of("certified")
     assert found.probe is None
     assert "fixed" in found.checks[2].text
 
@@ -123,19 +137,21 @@ def test_fixed_features_are_not_probed():
 
 @pytest.mark.parametrize("name", list(FRAUDS))
 def test_a_planted_fraud_is_convicted(name):
-    found = tried(name)
+    found = found_of(name)
     assert not found.clear
     assert found.checks[0].passed is False
 
 
-def learnt(**how):
-    """Features of its own: a fully connected network on enough samples."""
-    return {"dataset": crowd(photos=48, spread=0.9, **how), "arch": "mlp", "min_steps": 60}
+@pytest.fixture(scope="module")
+def learnt():
+    """Trials of features that are learnt: a fully connected network on enough samples."""
+    return tried(["masked", "scar", "retrain"], dataset=crowd(photos=48, spread=0.9),
+                 arch="mlp", min_steps=60)
 
 
 @pytest.mark.slow
-def test_a_masked_class_is_still_in_the_features():
-    found = tried("masked", **learnt())
+def test_a_masked_class_is_still_in_the_features(learnt):
+    found = learnt["masked"]
     assert found.checks[2].passed is False
     original, masked = (torch.tensor(found.probed[kind]).mean().item()
                         for kind in ("original", "unlearned"))
@@ -143,15 +159,15 @@ def test_a_masked_class_is_still_in_the_features():
 
 
 @pytest.mark.slow
-def test_a_scar_comes_back_too_slowly():
-    found = tried("scar", **learnt())
+def test_a_scar_comes_back_too_slowly(learnt):
+    found = learnt["scar"]
     assert found.checks[1].passed is False
     assert found.ratio.low > 1
 
 
 @pytest.mark.slow
-def test_a_retrained_network_is_acquitted_on_all_three():
-    found = tried("retrain", **learnt())
+def test_a_retrained_network_is_acquitted_on_all_three(learnt):
+    found = learnt["retrain"]
     assert [check.passed for check in found.checks] == [True, True, True]
 
 
@@ -171,7 +187,7 @@ def test_a_mask_keeps_every_other_weight():
 
 def test_a_mask_refuses_single_samples():
     with pytest.raises(BadInput, match="class"):
-        tried("masked", "random:6")
+        tried(["masked"], "random:6")
 
 
 # The small world.
@@ -277,14 +293,12 @@ def test_an_audit_that_was_stopped_goes_on(monkeypatch):
 
 
 def test_nothing_of_private_data_is_written(home):
-    tried("retrain", "random:4")
+    tried(["retrain"], "random:4", crowd())
     assert not list(home.rglob("*.safetensors"))
 
 
 def test_more_processes_give_the_same_figures(monkeypatch):
-    dataset = crowd()
-    request = parse_request("class:p1", dataset, 0)
-    alone = audit(dataset, request, [entry("retrain")], 0, N)["retrain"]
+    alone = found_of("retrain")
 
     def each(function, jobs, processes):
         """Other processes may end in any order."""
@@ -293,6 +307,7 @@ def test_more_processes_give_the_same_figures(monkeypatch):
 
     monkeypatch.setattr(shadows.parallel, "each", each)
     fresh = crowd()
+    request = parse_request("class:p1", fresh, 0)
     several = audit(fresh, request, [entry("retrain")], 0, N, processes=2)["retrain"]
     assert several.to_json() == alone.to_json()
 
@@ -312,11 +327,10 @@ def test_a_method_and_another_learner_are_refused():
 
 
 def test_what_is_shown_of_an_exposure_are_its_samples():
-    dataset = crowd()
-    found = tried("retrain", dataset=dataset)
+    found = found_of("retrain")
     chosen = torch.zeros(len(found.exposure.ids), dtype=torch.bool)
     chosen[2] = True
-    assert shown(dataset, found.exposure, chosen).ids.tolist() == [found.exposure.ids[2].item()]
+    assert shown(CROWD, found.exposure, chosen).ids.tolist() == [found.exposure.ids[2].item()]
     assert (found.exposure.member[0] != found.exposure.member[1]).all()
 
 

@@ -34,6 +34,17 @@ def page(chrome):
     context.close()
 
 
+# The first test starts the server: nothing was opened before.
+
+
+def test_a_cold_deep_link_gives_the_whole_page(page, address):
+    page.goto(f"{address}/models")
+    expect(page.get_by_role("heading", name="Models and data")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("heading", name="Datasets")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("link", name="Digits")).to_be_visible()
+    assert "Page not found" not in text(page)
+
+
 def test_drawn_digits_are_recognised(page, address):
     open_digits(page, address)
     for digit in "0123457":
@@ -122,18 +133,6 @@ def test_two_sessions_wait_for_each_other_and_see_nothing_of_each_other(chrome, 
     expect(first.get_by_text("Nothing was changed")).to_be_visible(timeout=10_000)
     for page in (first, second):
         page.context.close()
-
-
-def test_a_cold_deep_link_gives_the_whole_page(chrome, tmp_path):
-    with server(copy_home(tmp_path / "home")) as url:
-        context = chrome.new_context()
-        page = context.new_page()
-        page.goto(f"{url}/models")
-        expect(page.get_by_role("heading", name="Models and data")).to_be_visible(timeout=LONG)
-        expect(page.get_by_role("heading", name="Datasets")).to_be_visible(timeout=LONG)
-        expect(page.get_by_role("link", name="Digits")).to_be_visible()
-        assert "Page not found" not in text(page)
-        context.close()
 
 
 def test_a_phone_can_do_it_too(chrome, address):

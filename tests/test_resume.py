@@ -12,7 +12,7 @@ from forget.learners.network import Network
 from forget.methods.gradient_ascent import GradientAscent
 from forget.request import parse_request
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture(scope="module")
