@@ -5,6 +5,7 @@ overwrites what is deleted, and :func:`scrub` empties the log and rewrites the f
 freed pages: https://www.sqlite.org/pragma.html#pragma_secure_delete.
 """
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from forget.paths import downloads
 NAME = "records.db"
 WAIT_SECONDS = 5.0
 """How long a transaction waits for another program's."""
+
+NO_ROOM = 1 << 20
+"""Bytes below which a disk counts as full."""
 
 WORK = "records"
 """The lock of whoever makes models from the records: one at a time, over all processes."""
@@ -246,8 +250,15 @@ UNWRITABLE = (f"{NAME} cannot be written: let this program write into the folder
               "another one in FORGET_HOME; nothing was changed")
 
 
+def _is_full() -> bool:
+    return shutil.disk_usage(downloads()).free < NO_ROOM
+
+
 def _said(error: sqlite3.DatabaseError) -> Exception:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full():
+        code = sqlite3.SQLITE_FULL  # its own files beside the database could not grow
+    match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Busy(f"another program holds {NAME} in {downloads().name}: close it or wait for "
                         "it, and try again; nothing was changed")

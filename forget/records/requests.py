@@ -18,7 +18,7 @@ import torch
 from forget.certificate import issue
 from forget.data import Dataset
 from forget.device import derive, generator
-from forget.errors import BadInput, Cancelled, Diverged
+from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged
 from forget.faces import kept as kept_on_disk
 from forget.knobs import make
 from forget.methods import METHODS, Method, Spending, Task, check_suits
@@ -189,14 +189,15 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
         tidy()
         done: list[Done] = []
         together = policy(base) > AT_ONCE
-        while asked := (waiting(base) if now or done else due(base)):
-            group = _group(asked) if together else asked[:1]
-            try:
+        try:
+            while asked := (waiting(base) if now or done else due(base)):
+                group = _group(asked) if together else asked[:1]
                 done += _carried_out(base, group, references, watch)
-            except Cancelled:
-                if not done:
-                    raise
-                break  # those before it are done, and it goes on waiting with the rest
+        except (Cancelled, CannotWrite, Busy) as error:
+            if not done:
+                raise
+            # Those before it are done whatever happens now, and the rest goes on waiting.
+            done[-1] = dataclasses.replace(done[-1], untidy=f"the others go on waiting: {error}")
         return done
 
 
@@ -306,7 +307,7 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
         after = _after(planned, result, group[0].method)
         files = Files.of(after.stored)
         body = _body(planned, result, files)
-        with becoming(planned.here, after, files) as db:
+        with becoming(planned.here, after, files) as (db, _):
             entries = [_delete(db, one, body) for one in group]
     untidy = tidy()
     return [Done(one, result, entry, untidy=untidy)

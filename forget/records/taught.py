@@ -229,9 +229,9 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
                 "seconds": seconds, "test_accuracy": accuracies[1],
                 "spent": spent_of(after.learner, stored.model)}
         files = Files.of(stored)
-        with becoming(before, after, files) as db:
+        with becoming(before, after, files) as (db, row):
             entry = ledger.append(db, "taught", body | {"model_sha256": files.sha256})
-        return Taught(before, dataclasses.replace(after, row=live_row(base)), seconds,
+        return Taught(before, dataclasses.replace(after, row=row), seconds,
                       *accuracies, entry, tidy())
 
 
@@ -322,12 +322,12 @@ class Files:
 
 
 @contextlib.contextmanager
-def becoming(before: Live, after: Live, files: Files) -> Iterator[sqlite3.Connection]:
+def becoming(before: Live, after: Live, files: Files) -> Iterator[tuple[sqlite3.Connection, int]]:
     """Put a model in the place of the one before: the block's transaction is all or nothing.
 
     The weights are written first, under a name that nothing names yet; what the block writes, the
     new model and its lineage are one transaction; what no row names any more then goes with
-    :func:`tidy`.
+    :func:`tidy`. Gives the transaction and the new model's row.
     """
     file = f"{after.base.name}-{secrets.token_hex(8)}.safetensors"
     files.write(home(file))
@@ -344,7 +344,7 @@ def becoming(before: Live, after: Live, files: Files) -> Iterator[sqlite3.Connec
         db.executemany("INSERT INTO lineage VALUES (?, ?)",
                        [(made, one - FIRST_ID) for one in sorted(after.samples)])
         must_scrub(db)
-        yield db
+        yield db, made
 
 
 def must_scrub(db: sqlite3.Connection) -> None:
