@@ -171,7 +171,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = _reduced(image, LONGEST)
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image if image.mode == "RGB" else image.convert("RGB")
+    image = image.convert("RGB")
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return image
 

@@ -1,0 +1,277 @@
+"""Files fed to the decoders that a person can reach with them, each in a process of its own.
+
+    python -m tests.sandbox FOLDER
+
+Reads ``FOLDER/files/KIND-…`` in the order of their names and writes one line of JSON for each on
+standard output. A file's process is forked from one that has loaded everything, works in a folder
+within FOLDER, and is killed at the limits here; FOLDER is listed before and after it. Whatever
+opens a file for writing, starts a program or a connection is told too, wherever it is.
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from forget import store
+from forget.adopt import adopt
+from forget.data.images import digit_from_picture, read_image, read_photo
+from forget.data.npz import Npz
+from forget.device import use_fixed_threads
+from forget.errors import ForgetError
+from forget.faces.archive import photos_from_zip
+from forget.paths import downloads
+from forget.verify import verify
+from tests import hostile
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 5.0
+"""What a file may take; its process is killed at twelve times that."""
+
+GROWTH = 500
+"""MiB by which a process may grow; it is killed at eight times that."""
+
+PLACE = "a/b/c/d"
+"""The folder within FOLDER in which files are decoded: deep, so that ``..`` leads to a place that
+is listed too."""
+
+TELLING = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename",
+           "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate",
+           "subprocess.Popen", "socket.connect", "ctypes.dlopen", "webbrowser.open")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclasses.dataclass(frozen=True)
+class Fed:
+    """What came of one file; ``growth`` in MiB, ``seconds`` of the wall clock and of the processor.
+
+    ``outcome``: "read", "refused" (one of this project's own errors) or what went wrong.
+    """
+
+    name: str
+    how: str
+    outcome: str
+    detail: str
+    seconds: float
+    busy: float
+    growth: float
+    touched: tuple[str, ...]
+
+    @property
+    def faults(self) -> list[str]:
+        """In words what it did that no file may do; nothing for most."""
+        found = [] if self.outcome in ("read", "refused") else [f"{self.outcome}: {self.detail}"]
+        if self.busy > SECONDS:
+            found.append(f"{self.busy:.1f} s")
+        if self.growth > GROWTH:
+            found.append(f"{self.growth:.0f} MiB")
+        return [*found, *(f"touched {one}" for one in self.touched)]
+
+
+def feed(folder: Path, files: int = 0, seed: int = 0, tricks: Sequence[str] = ()) -> list[Fed]:
+    """Make files in a new folder, as :mod:`tests.hostile` has them, and decode each.
+
+    They are made in another process than they are decoded in: what making them took would hide
+    what decoding takes.
+    """
+    folder = folder.resolve()
+    for made in (folder / "files", folder / PLACE, folder / "a/home", folder / "a/tmp"):
+        made.mkdir(parents=True)
+    environment = os.environ | {"FORGET_HOME": str(folder / "a/home"), "HOME": str(folder / "a"),
+                                "TMPDIR": str(folder / "a/tmp"), "PYTHONPATH": str(ROOT),
+                                "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-m", "tests.hostile", folder, "--files", str(files), "--seed",
+                    str(seed), "--tricks", *tricks], cwd=folder / PLACE, env=environment,
+                   check=True)
+    done = subprocess.run([sys.executable, "-m", "tests.sandbox", folder], cwd=folder / PLACE,
+                          env=environment, text=True, stdout=subprocess.PIPE, check=True)
+    how = json.loads((folder / "how.json").read_text())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return [Fed(how=how[row["name"]], **row | {"touched": tuple(row["touched"])}) for row in rows]
+
+
+# What a person reaches with a file of each kind.
+
+
+def picture(path: Path) -> None:
+    first = None
+    for read in (read_photo, lambda data: digit_from_picture(read_image(data))):
+        try:
+            read(path.read_bytes())
+        except ForgetError as error:
+            first = first or error
+    if first:
+        raise first
+
+
+def photos(path: Path) -> None:
+    for photo in photos_from_zip(path.read_bytes())[0][:20]:
+        read_photo(photo.data)
+
+
+def arrays(path: Path) -> None:
+    Npz(str(path)).load()
+
+
+def checkpoint(path: Path) -> None:
+    store.is_own(path)
+    adopt(path, hostile.digits())
+
+
+def own_model(path: Path) -> None:
+    store.is_own(path)
+    store.read_sealed(path)
+    store.load(path)
+
+
+def manifest(path: Path) -> None:
+    store.foreign_files()
+    store.load(downloads() / "shipped.safetensors")
+
+
+def certificate(path: Path) -> None:
+    honest = hostile.honest()
+    raise_unless_read(verify(path, honest.model, hostile.rows(), honest.secret, reference=True))
+
+
+def certified_model(path: Path) -> None:
+    honest = hostile.honest()
+    raise_unless_read(verify(honest.certificate, path, hostile.rows(), honest.secret))
+
+
+def secret(path: Path) -> None:
+    """The certificate names the hostile secret as its own: anyone can write such a pair."""
+    honest = hostile.honest()
+    raise_unless_read(verify(honest.certificate, honest.model, hostile.rows(), path,
+                             reference=True))
+
+
+def raise_unless_read(checks: list) -> None:
+    wrong = [f"{check.what} {check.detail}" for check in checks if check.passed is False]
+    if wrong:
+        raise ForgetError(f"not verified: {wrong[0]}")
+
+
+DECODERS = {
+    "png": picture, "jpeg": picture, "webp": picture, "zip": photos, "npz": arrays,
+    "safetensors": checkpoint, "pt": checkpoint, "model": own_model, "manifest": manifest,
+    "certificate": certificate, "verifymodel": certified_model, "secret": secret,
+}  # fmt: skip
+
+
+# The process that forks one for each file.
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]).resolve()
+    use_fixed_threads()
+    hostile.use(folder / "honest")
+    hostile.digits(), hostile.rows()  # made before, so that no file's process has to
+    shutil.copy(hostile.honest().model, downloads() / "shipped.safetensors")
+    for path in sorted((folder / "files").iterdir()):
+        in_place = downloads() / store.MANIFEST
+        if path.name.startswith("manifest-"):
+            shutil.copy(path, in_place)  # before its process begins, which writes nothing then
+        print(json.dumps(fed_alone(path, folder)), flush=True)
+        in_place.unlink(missing_ok=True)
+
+
+def fed_alone(path: Path, folder: Path) -> dict:
+    before = listing(folder)
+    read_end, write_end = os.pipe()
+    began = time.perf_counter()
+    child = os.fork()
+    if not child:
+        os.close(read_end)
+        _decode(path, write_end)
+    os.close(write_end)
+    killed, status, usage = _wait(child, began)
+    seconds = time.perf_counter() - began
+    with os.fdopen(read_end) as pipe:
+        said = [json.loads(line) for line in pipe.read().splitlines()]
+    told = {key: value for line in said for key, value in line.items() if key != "touched"}
+    at_first = told.pop("at_first", 0)
+    outcome, detail = next(iter(told.items()), ("crashed", f"ended with {status}"))
+    if killed or status:
+        outcome, detail = "crashed", killed or f"ended with {status}"
+    touched = [line["touched"] for line in said if "touched" in line]
+    touched += [f"{name} (found there)" for name in _changed(before, listing(folder))]
+    return {"name": path.name, "outcome": outcome, "detail": detail, "seconds": seconds,
+            "busy": usage.ru_utime + usage.ru_stime,
+            "growth": usage.ru_maxrss / 1024 - at_first, "touched": touched}
+
+
+def _wait(child: int, began: float) -> tuple[str, int, resource.struct_rusage]:
+    """Until the process ends, or is killed for what it takes."""
+    while True:
+        ended, status, usage = os.wait4(child, os.WNOHANG)
+        if ended:
+            return "", os.waitstatus_to_exitcode(status), usage
+        killed = ""
+        if time.perf_counter() - began > 12 * SECONDS:
+            killed = "hung"
+        elif _mebibytes(child) > 8 * GROWTH:
+            killed = "took all the memory"
+        if killed:
+            os.kill(child, signal.SIGKILL)
+            _, status, usage = os.wait4(child, 0)
+            return killed, os.waitstatus_to_exitcode(status), usage
+        time.sleep(0.005)
+
+
+def _mebibytes(process: int) -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def _decode(path: Path, pipe: int) -> None:
+    """In the forked process: decode, tell what came of it, and end at once."""
+    warnings.simplefilter("ignore")
+
+    def say(**what) -> None:
+        os.write(pipe, (json.dumps(what) + "\n").encode())
+
+    def hook(event: str, args: tuple) -> None:
+        writes = (event == "open" and isinstance(args[2], int) and args[2] & WRITING
+                  and args[0] != os.devnull)
+        made_before = event == "os.mkdir" and os.path.isdir(args[0])
+        if writes or (event in TELLING and not made_before):
+            say(touched=f"{event} {str(args[0])[:80]!r}")
+
+    try:
+        say(at_first=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        sys.addaudithook(hook)
+        DECODERS[path.name.partition("-")[0]](path)
+        say(read="")
+    except ForgetError as error:
+        plain = "\n" not in str(error) and str(error)
+        say(**{"refused" if plain else "no sentence": f"{type(error).__name__}: {error}"[:300]})
+    except BaseException as error:  # noqa: BLE001 - whatever a decoder raises is its fault
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        say(crashed=f"{type(error).__name__}: {str(error)[:200]} ({Path(where.filename).name}:"
+                    f"{where.lineno})")
+    os._exit(0)
+
+
+def listing(folder: Path) -> dict[str, tuple]:
+    """Everything below a folder, with what changes when it is written to."""
+    return {str(path.relative_to(folder)): (stat.st_mode, stat.st_size, stat.st_mtime_ns)
+            for path in folder.rglob("*") for stat in [path.lstat()] if not path.is_dir()}
+
+
+def _changed(before: dict, after: dict) -> list[str]:
+    return sorted(name for name in before.keys() | after.keys()
+                  if before.get(name) != after.get(name))
+
+
+if __name__ == "__main__":
+    main()
