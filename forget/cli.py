@@ -51,7 +51,7 @@ from forget.warm import warm
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         use_fixed_threads()
         options.command(options)
@@ -62,6 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("forget: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments as read; files may stand before and after the options (argparse alone takes
+    only the first run of them in a sub-command)."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(options, "files") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.files += map(Path, rest)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
