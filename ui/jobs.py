@@ -4,12 +4,13 @@ A session holds its own jobs and nobody else's. The worker never calls Streamlit
 job's fields. Knows nothing of pages, so it can be tested alone.
 """
 
+import atexit
 import enum
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from forget.data.files import Progress
@@ -29,6 +30,8 @@ class State(enum.Enum):
 
 
 NOTHING_DONE = (0, 0, "step")
+LAST_SECONDS = 5.0
+"""How long a server that is told to stop waits for the step under way."""
 
 
 class Job(Watch):
@@ -67,8 +70,8 @@ class Job(Watch):
             return 0.0
         return (self.ended or time.monotonic()) - self.started
 
-    def cancel(self) -> None:
-        """Stop the work before its next step; returns when it has, or after a second.
+    def cancel(self, seconds: float = 1.0) -> None:
+        """Stop the work before its next step; returns when it has, or after so many seconds.
 
         A waiting job is over at once.
         """
@@ -76,13 +79,14 @@ class Job(Watch):
         if self.state is State.WAITING:
             self.state = State.CANCELLED
         else:
-            self._ended.wait(1.0)
+            self._ended.wait(seconds)
 
     def run(self) -> None:
         """Do the work; called once, by the worker."""
         if self.state is State.CANCELLED:
             return
-        self.state, self.started = State.RUNNING, time.monotonic()
+        self.doing, self.started = "Starting", time.monotonic()
+        self.state = State.RUNNING
         try:
             self.check()
             self.result = self._work(self)
@@ -157,17 +161,22 @@ class Holder:
 
 
 class JobQueue:
-    """Runs jobs one after the other in a thread of its own."""
+    """Runs jobs one after the other in a thread of its own.
+
+    An executor would carry out all that waits before it lets the server stop.
+    """
 
     def __init__(self):
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jobs")
+        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._jobs: list[Job] = []
         self._lock = threading.Lock()
+        threading.Thread(target=self._work, name="jobs", daemon=True).start()
+        atexit.register(self.close)
 
     def submit(self, job: Job) -> Job:
         with self._lock:
             self._jobs = [*(other for other in self._jobs if not other.over), job]
-        self._pool.submit(job.run)
+            self._waiting.put(job)
         return job
 
     def place(self, job: Job) -> int:
@@ -175,3 +184,14 @@ class JobQueue:
         with self._lock:
             ahead = list(itertools.takewhile(lambda other: other is not job, self._jobs))
         return sum(not other.over for other in ahead)
+
+    def close(self) -> None:
+        """Cancel all jobs, the waiting ones first, and give the one under way time to stop."""
+        with self._lock:
+            jobs = [job for job in self._jobs if not job.over]
+        for job in reversed(jobs):
+            job.cancel(LAST_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            self._waiting.get().run()

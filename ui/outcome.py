@@ -1,7 +1,7 @@
 """What came of a request: verdict, figures beside the retrained model, views, downloads."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -20,6 +20,9 @@ from ui.frame import plain
 from ui.session import Session
 from ui.shards import shards_view
 from ui.subject import Subject
+
+Accuracies = Mapping[str, float | None]
+"""Shares by split, None where a split is empty."""
 
 SHOWN = {
     MATCHES: ("Matches retraining on accuracy", st.success, ":material/check_circle:"),
@@ -71,14 +74,31 @@ def _verdict(result: Result, busy: bool) -> None:
                    "There is no retrained model to compare with yet, so no verdict.")
         st.info(waiting, icon=":material/hourglass_top:")
         return
-    words, box, icon = SHOWN[verdict.words]
-    box(f"**{words}.** {verdict.reason}", icon=icon)
+    verdict_box(verdict.words, verdict.reason)
+
+
+def verdict_box(verdict: str, reason: str) -> None:
+    """A verdict as the library words it, and why, in a box of its colour."""
+    words, box, icon = SHOWN[verdict]
+    box(f"**{words}.** {reason}", icon=icon)
 
 
 def _accuracies(result: Result) -> None:
-    """Accuracy on each split for the three models, with the reference's spread."""
-    before, after = result.measured_original.accuracies, result.measured_unlearned.accuracies
-    reference, spread = result.reference_accuracies, result.spread
+    accuracy_table({"original": result.measured_original.accuracies,
+                    "unlearned": result.measured_unlearned.accuracies,
+                    "retrained": result.reference_accuracies},
+                   len(result.measured_references), result.request.class_index is not None,
+                   result.spread)
+
+
+def accuracy_table(metrics: Mapping[str, Accuracies], references: int, whole_class: bool,
+                   spread: Accuracies | None = None) -> None:
+    """Accuracy on each split for the three models, with the references' spread where it is known.
+
+    ``metrics``: "original", "unlearned" and "retrained", as a result's JSON has them.
+    """
+    before, after, reference = (metrics[name] for name in ("original", "unlearned", "retrained"))
+    spread = spread or dict.fromkeys(SPLITS)
     rows = []
     for split in SPLITS:
         gap = (None if reference[split] is None or after[split] is None
@@ -93,18 +113,22 @@ def _accuracies(result: Result) -> None:
         })
     st.table(rows, hide_index=True, border="horizontal",
              alt="Accuracies of the original, unlearned and retrained model on each split")
-    count = len(result.measured_references)
-    spread_note = (f" Retrained: mean of {count} models ± their standard deviation." if count > 1
-                   else "")
+    known = "" if set(spread.values()) == {None} else " ± their standard deviation"
+    spread_note = f" Retrained: mean of {references} models{known}." if references > 1 else ""
     st.caption("Trained on: samples that the original model learnt from. Unseen: the test set. "
                f"Gap: unlearned minus retrained, in percentage points.{spread_note}")
-    if result.request.class_index is None:
+    if not whole_class:
         st.caption("A request for single samples has no unseen part. Retraining, too, gets most "
                    "of them right: they look like the rest.")
 
 
 def _seconds(result: Result) -> None:
-    seconds = result.seconds
+    seconds_row(result.seconds, result.speed_up, result.speed_up_with_preparation)
+
+
+def seconds_row(seconds: Mapping[str, float | None], speed_up: float | None,
+                with_preparation: float | None = None) -> None:
+    """What forgetting and retraining took, and how many times faster the one was."""
     with st.container(horizontal=True):
         st.metric("Forgetting took", f"{seconds['forget']:.2f} s", width=160,
                   help="Wall time of the method alone, without drawing and measuring.")
@@ -112,10 +136,10 @@ def _seconds(result: Result) -> None:
             st.metric("Retraining took", f"{seconds['retrain']:.2f} s", width=160,
                       help="Wall time to train a model from scratch without the data; from its "
                       "record where such a model was there already.")
-            st.metric("Speed-up", f"{result.speed_up:.1f}x", width=130,
+            st.metric("Speed-up", f"{speed_up:.1f}x", width=130,
                       help="Seconds of retraining over seconds of forgetting.")
-        if result.speed_up_with_preparation is not None:
-            st.metric("With preparation", f"{result.speed_up_with_preparation:.1f}x", width=170,
+        if with_preparation is not None:
+            st.metric("With preparation", f"{with_preparation:.1f}x", width=170,
                       help="Seconds of retraining over seconds of making the original and then "
                       "forgetting.")
 

@@ -1,16 +1,39 @@
-"""What all sessions of one server share: the datasets, and the one queue of jobs."""
+"""What all sessions of one server share: the datasets, the one queue of jobs, and what a server
+that was killed left to be done."""
 
 import streamlit as st
 
 from forget.data import Dataset, find_dataset
 from forget.device import pick_device
 from forget.faces.embedders import Embedder, find_embedder
-from ui.jobs import JobQueue
+from forget.records import bases, requests, taught
+from forget.result import Result
+from ui.jobs import Job, JobQueue
 
 
 @st.cache_resource(show_spinner=False)
 def job_queue() -> JobQueue:
     return JobQueue()
+
+
+class DiscreetJob(Job):
+    """A job that keeps no result so far: a run's result holds a model that learnt the data."""
+
+    def unlearned(self, result: Result) -> None:
+        pass
+
+
+@st.cache_resource(show_spinner=False)
+def resumed() -> Job | None:
+    """The job that finishes what was due, or left half-done, when this server started; None where
+    nothing was.
+
+    The first page about people's data that is opened starts it, once a server.
+    """
+    if taught.is_tidy() and not any(requests.due(base) for base in bases.BASES.values()):
+        return None
+    return job_queue().submit(DiscreetJob("Carrying out the requests that were left",
+                                          lambda job: len(requests.resume(job))))
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

@@ -374,18 +374,30 @@ def tidy() -> str:
     return ""
 
 
-def _tidy() -> None:
+def is_tidy() -> bool:
+    """Whether no killed process left anything of a model, or deleted pages, behind."""
+    unnamed, must_be_scrubbed = _left()
+    return not unnamed and not must_be_scrubbed
+
+
+def _left() -> tuple[list[Path], bool]:
+    """The files that no row names, and whether deleted pages may still be on the disk."""
     with reading() as db:
         named = {row[0] for row in db.execute("SELECT file FROM model")}
-        chores = {row[0] for row in db.execute("SELECT what FROM chore")}
+        chore = db.execute("SELECT 1 FROM chore WHERE what = ?", (SCRUB,)).fetchone()
     named |= {store.secret_path(home(file)).name for file in named}
     folder = downloads() / FOLDER
+    there = list(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in there if path.name not in named], chore is not None
+
+
+def _tidy() -> None:
+    unnamed, must_be_scrubbed = _left()
     with on_disk():
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name not in named:
-                path.unlink()
+        for path in unnamed:
+            path.unlink()
     sweep()
-    if SCRUB in chores:
+    if must_be_scrubbed:
         scrub()
         with writing() as db:
             db.execute("DELETE FROM chore WHERE what = ?", (SCRUB,))

@@ -1,0 +1,105 @@
+"""What came of requests, from what the ledger says of them: for Forget me and Ledger alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from forget.certificate import text_of
+from forget.methods import METHODS
+from forget.records import bases
+from ui.forget_me_held import counted, show_hits
+from ui.forget_me_work import Came, Forgotten, Waits
+from ui.frame import sentence
+from ui.outcome import accuracy_table, seconds_row, verdict_box
+
+
+def show_forgotten(result: Forgotten) -> None:
+    """Each request, what waits, and what a search found afterwards."""
+    show_came(result.came)
+    for one in result.waits:
+        st.info(_waits(one), icon=":material/hourglass_top:")
+    if result.meanwhile:
+        st.success("It was carried out along with somebody else's request while this one waited "
+                   "its turn; the page Ledger has its entry.", icon=":material/check_circle:")
+    if result.others:
+        st.caption(f"Requests of others were due too, {result.others} of them, and were carried "
+                   "out with it; the page Ledger has their entries.")
+    _searched(result)
+
+
+def show_came(came: Sequence[Came]) -> None:
+    """What came of each request, and once what still has to be cleaned up."""
+    for one in came:
+        _show(one)
+    for untidy in {one.untidy for one in came if one.untidy}:
+        st.warning(f"Not all of it is clean yet: {sentence(untidy)}",
+                   icon=":material/cleaning_services:")
+
+
+def _show(one: Came) -> None:
+    base = bases.BASES[one.base]
+    what = counted(one.samples, base.one)
+    if one.failed:
+        st.subheader(f"{base.title}: {what} not forgotten")
+        st.error(f"{sentence(one.failed)} Nothing was deleted. Ask again on the page Forget me, "
+                 "with another method.", icon=":material/error:")
+    else:
+        st.subheader(f"{base.title}: {what} forgotten and deleted")
+        outcome_of(one.body, f"came.{one.entry}")
+    st.caption(f"This is entry {one.entry} of the ledger."
+               + (" The key by which its entries were known to be about this contributor is "
+                  "destroyed." if one.body.get("key_destroyed") else ""))
+
+
+def outcome_of(body: Mapping[str, Any], key: str) -> None:
+    """A request's figures from its entry's body; ``key`` begins the keys of its widgets."""
+    if "method" not in body:
+        st.success("The model had learnt nothing of these samples, so they were only deleted.",
+                   icon=":material/check_circle:")
+        return
+    st.markdown(f"By **{METHODS[body['method']].title}**, beside "
+                f"{counted(body['references'], 'model')} retrained without the samples.")
+    if body["verdict"]:
+        verdict_box(body["verdict"], body["verdict_reason"])
+    accuracy_table(body["metrics"], body["references"], body["whole_class"])
+    seconds_row(body["seconds"], body["speed_up"])
+    if body["certificate"]:
+        _certificate(body["certificate"], key)
+
+
+def _certificate(stated: Mapping[str, Any], key: str) -> None:
+    anew = (" The budget did not allow it, so **the model was trained anew**."
+            if stated.get("retrained") else "")
+    st.markdown(f"**Certified**, and it covers the {stated['covers']}: whoever sees the published "
+                "weights can tell them from those of a model that never had the samples only as "
+                f"well as ε = {stated['epsilon']:g} allows, but for a probability of δ = "
+                f"{stated['delta']:g}.{anew}")
+    st.download_button("Certificate (JSON)", text_of(dict(stated)), "certificate.json",
+                       "application/json", key=f"{key}.certificate", on_click="ignore",
+                       icon=":material/verified:")
+
+
+def _waits(one: Waits) -> str:
+    base = bases.BASES[one.base]
+    if one.waiting >= one.batch:
+        return (f"{base.title}: the request is due and waits. Carry it out on the page Ledger.")
+    return (f"{base.title}: the request waits. {one.waiting} of {one.batch} are there; when "
+            f"{one.batch - one.waiting} more come they are carried out together, or at any time "
+            "on the page Ledger. Until then all of it is still held, and nothing new learns from "
+            "it.")
+
+
+def _searched(result: Forgotten) -> None:
+    before = counted(result.before, "file")
+    if not result.left:
+        st.success(f"**Found in {before} before, in none now.** Every file of the data folder was "
+                   "searched for pieces of the samples, their embeddings and pictures, their "
+                   "hashes, and the name.", icon=":material/manage_search:")
+        return
+    why = ("a request still waits" if result.waits else "not everything could be carried out"
+           if any(one.failed for one in result.came) else "look there yourself: other words and "
+           "other people's data may be the same")
+    st.warning(f"Found in {before} before, and this is left ({why}):",
+               icon=":material/manage_search:")
+    show_hits(result.left)

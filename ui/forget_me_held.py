@@ -1,0 +1,170 @@
+"""What is held about a contributor: samples, models, photos, entries, requests; and the search."""
+
+import streamlit as st
+from PIL import Image
+
+from forget.faces.kept import kept_photos
+from forget.faces.people import spelling
+from forget.records import bases, requests, taught
+from forget.records.bases import Base
+from forget.records.contributions import Kept, contributors
+from forget.records.trace import Held, Hit
+from ui.access import who
+from ui.forget_me_work import Working, searching, show_work
+from ui.frame import plain
+from ui.portrait import portrait
+
+SEARCH = "search"
+TILE = 76
+TILES = 60
+"""Samples on one page."""
+
+
+def choose_contributor(held: Working) -> str | None:
+    """Whose data the page is about: who signed in, or anybody on this machine; None for nobody."""
+    access = who()
+    if access.user is not None:
+        name = spelling(access.user)
+        st.markdown(f"You are signed in as **{plain(name)}**.")
+        return name
+    names = sorted({one.name for one in contributors()} | {one.person for one in kept_photos()},
+                   key=str.casefold)
+    key = "forget_me.contributor"
+    if st.session_state.get(key) not in names:
+        st.session_state.pop(key, None)  # forgotten: the name goes from this tab too
+    return st.selectbox("Contributor", names, key=key, persist_state="session", width=320,
+                        on_change=held.another) if names else None
+
+
+def nobody(name: str | None) -> None:
+    """Said where nothing is held."""
+    whom = "anybody" if name is None else "you"
+    st.info(f"Nothing is held about {whom}. To try it, open **Teach**, give a few drawings or "
+            "photos under a name, and let the model learn them. Then come back to have all of it "
+            "forgotten.", icon=":material/person_off:")
+
+
+def show_held(held: Working, there: Held) -> None:
+    """Everything that the records say, and a search that believes nothing."""
+    for base in bases.BASES.values():
+        if of_base := [one for one in there.samples if one.base == base.name]:
+            _samples(base, of_base)
+    _elsewhere(there)
+    _waiting(there)
+    _search(held, there)
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """
+    >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "entry", "entries")
+    ('1 photo', '1,200 photos', '0 entries')
+    """
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
+def day(at: str) -> str:
+    """
+    >>> day("2026-11-23T06:40:55.123+00:00")
+    '2026-11-23 06:40 UTC'
+    """
+    return f"{at[:10]} {at[11:16]} UTC"
+
+
+def _samples(base: Base, those: list[Kept]) -> None:
+    st.markdown(f"**{base.title}: {counted(len(those), base.one)}**")
+    pages = (len(those) + TILES - 1) // TILES
+    number = 1 if pages == 1 else st.number_input(f"Page of {pages}", 1, pages, 1,
+                                                  key=f"forget_me.page.{base.name}")
+    with st.container(horizontal=True, gap="small", height=320 if len(those) > 24 else "content"):
+        for one in those[(number - 1) * TILES : number * TILES]:
+            with st.container(width=TILE + 20, gap=None):
+                st.image(_picture(one), alt=f"A {base.one} labelled {one.label}")
+                st.caption(f"{plain(one.label)}  \n{one.added[:10]}")
+    st.caption(_kept_of_each(base, those[0]))
+
+
+def _picture(one: Kept) -> Image.Image:
+    """A digit dark on light as people write, or a face."""
+    if one.picture.dim() == 3:
+        return portrait(one.picture, TILE)
+    return Image.fromarray(255 - one.picture.numpy()).resize((TILE, TILE),
+                                                             Image.Resampling.NEAREST)
+
+
+def _kept_of_each(base: Base, one: Kept) -> str:
+    rows, columns = one.picture.shape[-2:]
+    what = (f"its {rows} x {columns} pixels" if one.x.dim() == 3 else
+            f"the aligned face as a picture of {rows} x {columns} pixels, and its embedding, the "
+            f"{one.x.numel():,} numbers that the model reads; not the {base.one} itself")
+    return (f"Kept of each {base.one}: {what}. With it stand its label, the time when it was "
+            "added, and a hash of its bytes.")
+
+
+def _elsewhere(there: Held) -> None:
+    """Models, kept photos and entries: what there is beside the samples."""
+    lines = []
+    for file, number in there.models.items():
+        own = sum(one.base == base_of(file) for one in there.samples)
+        of_them = f"all {own} of them" if number == own else f"{number} of these {own}"
+        lines.append(f"- **The model of {bases.BASES[base_of(file)].title} learnt from "
+                     f"{of_them}**: `{taught.FOLDER}/{file}`")
+    if there.samples and not there.models:
+        lines.append("- **No model has learnt from them** yet.")
+    if there.photos:
+        lines.append(f"- **{counted(len(there.photos), 'file')} kept on disk** under this name, "
+                     "in the folder people/.")
+    if there.entries:
+        numbers = ", ".join(map(str, there.entries))
+        lines.append(f"- **The ledger's entries about them**: {numbers}. They hold neither the "
+                     "name nor the data, and stay; that they are about this contributor can no "
+                     "longer be told once all is forgotten.")
+    if lines:
+        st.markdown("\n".join(lines))
+
+
+def base_of(file: str) -> str:
+    """The base of a model's file.
+
+    >>> base_of("mnist-00ff00ff00ff00ff.safetensors")
+    'mnist'
+    """
+    return file.rpartition("-")[0]
+
+
+def _waiting(there: Held) -> None:
+    for one in requests.waiting() if there.waiting else ():
+        if one.contributor == there.name:
+            st.info(f"A request to forget these {one.base.one}s waits already, since "
+                    f"{day(one.asked_at)}.", icon=":material/hourglass_top:")
+
+
+def _search(held: Working, there: Held) -> None:
+    show_work(held, SEARCH)
+    if st.button("Search the data folder", icon=":material/search:", key="forget_me.search",
+                 disabled=held.busy, help="Goes through the bytes of every file and looks for "
+                 "pieces of the samples, their embeddings and pictures, their hashes, and the "
+                 "name. Takes some seconds."):
+        held.submit(searching(there.name), SEARCH)
+        st.rerun()
+    if held.searched is not None and held.searched.name == there.name:
+        _found(held.searched.hits)
+
+
+def _found(hits: tuple[Hit, ...]) -> None:
+    files = len({hit.file for hit in hits})
+    if not hits:
+        st.success("The search went through every file and found nothing.",
+                   icon=":material/check_circle:")
+        return
+    st.markdown(f"Found in **{counted(files, 'file')}**:")
+    show_hits(hits)
+
+
+def show_hits(hits: tuple[Hit, ...]) -> None:
+    """Files and what was found in each, a line a file."""
+    by_file: dict[str, list[str]] = {}
+    for hit in hits:
+        by_file.setdefault(hit.file, []).append(hit.what)
+    st.table([{"File": plain(file), "Holds": ", ".join(what)} for file, what in by_file.items()],
+             hide_index=True, border="horizontal", alt="Files of the data folder and what they "
+             "hold of the contributor")

@@ -1,0 +1,83 @@
+"""The ledger's entries in words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from forget.methods import METHODS
+from forget.records import bases, taught
+from forget.records.ledger import Entry
+from ui.charts import percent
+from ui.outcome import SHOWN
+
+SUBJECT_SIGNS = 8
+"""How much of the keyed hash is shown."""
+
+UNREADABLE = "cannot be read"
+NONE = "–"
+
+Body = Mapping[str, Any]
+
+
+def row_of(entry: Entry) -> dict[str, Any]:
+    """One entry as a line of the table; whatever an altered body holds is no error."""
+    return {"Entry": entry.number, "Time (UTC)": entry.at[:19].replace("T", " "),
+            "What": _said(WHAT, entry), "Of": base_title(entry),
+            "Whose": entry.subject[:SUBJECT_SIGNS] or NONE, "Result": _said(RESULT, entry)}
+
+
+def base_title(entry: Entry) -> str:
+    """The base that an entry is about, as people read it."""
+    name = str(entry.body.get("base", NONE))
+    return bases.BASES[name].title if name in bases.BASES else name
+
+
+def _said(how: Mapping[str, Callable[[Body], str]], entry: Entry) -> str:
+    if entry.what not in how:
+        return entry.what if how is WHAT else NONE
+    try:
+        return how[entry.what](entry.body)
+    except (KeyError, TypeError, ValueError):
+        return UNREADABLE
+
+
+def _samples(body: Body) -> str:
+    return f"{body['samples']:,} {'sample' if body['samples'] == 1 else 'samples'}"
+
+
+def _by(body: Body) -> str:
+    return METHODS[body["method"]].title
+
+
+def _forgotten(body: Body) -> str:
+    how = f" by {_by(body)}" if "method" in body else ""
+    return f"{_samples(body)} forgotten and deleted{how}"
+
+
+def _outcome(body: Body) -> str:
+    if "method" not in body:
+        return "The model had learnt nothing of them"
+    verdict = f"{SHOWN[body['verdict']][0]}; " if body["verdict"] else ""
+    certified = "; certified" if body["certificate"] else ""
+    return f"{verdict}{percent(body['test_accuracy'])} of the unseen right{certified}"
+
+
+def _policy(body: Body) -> str:
+    return ("Requests are carried out at once" if body["batch"] == 1 else
+            f"Requests are carried out when {body['batch']} wait")
+
+
+WHAT: dict[str, Callable[[Body], str]] = {
+    "added": lambda body: f"{_samples(body)} added",
+    "taught": lambda body: f"Learnt {body['new']:,} new of {_samples(body)}: "
+                           f"{taught.WAYS[body['how']].lower()}",
+    "asked": lambda body: f"Asked to forget {_samples(body)} by {_by(body)}",
+    "forgotten": _forgotten,
+    "failed": lambda body: f"Could not be carried out by {_by(body)}",
+    "policy": _policy,
+}
+
+RESULT: dict[str, Callable[[Body], str]] = {
+    "taught": lambda body: f"{percent(body['test_accuracy'])} of the unseen right",
+    "forgotten": _outcome,
+    "failed": lambda body: "Nothing was deleted; it can be asked again",
+}
