@@ -65,6 +65,9 @@ class Bars(Watch):
     def step(self, step, seconds):
         self._show(self._name, step.index, step.total, unit="step")
 
+    def announce(self, spending):
+        tqdm.write(spending.words, file=sys.stderr)
+
     def bytes(self, progress: Progress) -> None:
         """Progress of a download."""
         in_bytes = progress.unit == "byte"

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from forget.measure import Splits
+from forget.methods import Spending
 from forget.metrics.accuracy import Predictions
 from forget.result import Result
 from forget.steps import Point, Step, stop_if
@@ -24,6 +25,9 @@ class Watch:
 
     def point(self, point: Point) -> None:
         """A point of the present phase's curve was measured, outside the clock."""
+
+    def announce(self, spending: Spending) -> None:
+        """A run that spends of a budget begins: what it will spend, before it does."""
 
     def unlearned(self, result: Result) -> None:
         """The unlearned model's figures are there; later, those of one more reference."""

@@ -146,7 +146,7 @@ def _press(held: Working, there: Held, methods: dict[str, Method], references: i
     if not ready:
         st.caption("The button can be pressed when it is worked out what the request spends.")
     if st.button(f"Forget everything of {plain(there.name)}", type="primary",
-                 icon=":material/delete_forever:", key="forget_me.go",
+                 icon=":material/delete_forever:", key=f"forget_me.go.{held.round}",
                  disabled=held.busy or not sure or not ready):
         asked = requests.ask(there.name, methods) if there.samples else []
         held.result = None

@@ -29,11 +29,25 @@ def choose_contributor(held: Working) -> str | None:
         return name
     names = sorted({one.name for one in contributors()} | {one.person for one in kept_photos()},
                    key=str.casefold)
-    key = "forget_me.contributor"
-    if st.session_state.get(key) not in names:
-        st.session_state.pop(key, None)  # forgotten: the name goes from this tab too
-    return st.selectbox("Contributor", names, key=key, persist_state="session", width=320,
+    return _chosen(held, tuple(names))
+
+
+def _chosen(held: Working, names: tuple[str, ...]) -> str | None:
+    """Pick one of the names. Other names make another widget: in the browser the old one would go
+    on showing who was forgotten, and the name would stay in this tab."""
+    if names != held.names:
+        before = st.session_state.pop(_picker(held), None)
+        held.names, held.lists = names, held.lists + 1
+        if before not in names:
+            held.another()
+        if names:
+            st.session_state[_picker(held)] = before if before in names else names[0]
+    return st.selectbox("Contributor", names, key=_picker(held), persist_state="session", width=320,
                         on_change=held.another) if names else None
+
+
+def _picker(held: Working) -> str:
+    return f"forget_me.contributor.{held.lists}"
 
 
 def nobody(name: str | None) -> None:

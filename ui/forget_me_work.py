@@ -110,7 +110,8 @@ class Working(Holder):
 
     ``result``: what came of the last requests.  ``place``: the part of the page that started the
     job, and where it is shown.  ``searched`` and ``forecast``: the last answers.  ``round``: counts
-    what is asked about, so that a tick is given for one request only.
+    what is asked about, so that a tick is given for one request only.  ``names``: who can be
+    picked, and ``lists`` counts how often they became others.
     """
 
     job: Job | None = None
@@ -120,6 +121,8 @@ class Working(Holder):
     searched: Searched | None = None
     forecast: Forecast | None = None
     round: int = 0
+    names: tuple[str, ...] = ()
+    lists: int = 0
 
     def submit(self, job: Job, place: str) -> None:
         """Put a job into the server's queue."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from forget.data.files import Progress
 from forget.errors import Cancelled, ForgetError
+from forget.methods import Spending
 from forget.result import Result
 from forget.steps import Point, Step
 from forget.watch import Watch
@@ -116,6 +117,9 @@ class Job(Watch):
         self.check()
         self.doing = progress.what
         self.amount = (progress.done, progress.total, progress.unit)
+
+    def announce(self, spending: Spending) -> None:
+        self.doing = sentence(spending.words)
 
     def unlearned(self, result: Result) -> None:
         self.partial = result

@@ -215,10 +215,11 @@ def contributor(held: Lesson) -> str:
         "Who gives this?", max_chars=80, key="teach.contributor", persist_state="session",
         placeholder="Your name", help="By this name all of it can be forgotten again.")
     _said_of(name)
-    st.caption(f":material/save: **What is kept.** When you press Teach, {_kept_of(held.base)}, "
-               "its label, the time and the name of who gives it are written to "
-               f"`{downloads().name}/{NAME}` on this machine, and the model that learnt it beside "
-               "that. By the name all of it can be forgotten again:")
+    what, but_not = _kept_of(held.base)
+    st.caption(f":material/save: **What is kept.** When you press Teach, {what}, the label, the "
+               f"time and the name of who gives it are written to `{downloads().name}/{NAME}` on "
+               f"this machine, and the model that learnt it beside that.{but_not} By the name all "
+               "of it can be forgotten again:")
     st.page_link(PAGES / "forget_me.py", label="Forget me", icon=":material/person_off:")
     return name
 
@@ -231,8 +232,9 @@ def _said_of(name: str) -> None:
                    f"{'sample' if total == 1 else 'samples'} before; these are added to them.")
 
 
-def _kept_of(base: Base) -> str:
+def _kept_of(base: Base) -> tuple[str, str]:
+    """What is written of each sample, and a sentence on what is not."""
     if isinstance(base, Digits):
-        return "the 28 x 28 pixels of each digit"
+        return "the 28 x 28 pixels of each digit", ""
     return (f"of each photo the aligned face, its {find_embedder().size} numbers and a fingerprint "
-            "of the file, but not the photo")
+            "of the file", " The photo itself is kept nowhere.")

@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -352,12 +352,14 @@ def sweep() -> None:
     home = downloads()
     with on_disk():
         for path in home.rglob(".*"):
-            if TEMPORARY.fullmatch(path.name) and path.is_file() \
-                    and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its writer was quicker, and gave it its name
+                if (TEMPORARY.fullmatch(path.name) and path.is_file()
+                        and time.time() - path.stat().st_mtime > ABANDONED_SECONDS):
+                    path.unlink()
         for folder in home.glob(f"{PARTIAL}*"):
             try:
-                with locked(folder.name.removeprefix(PARTIAL)).acquire(timeout=0):
+                with locked(folder.name.removeprefix(PARTIAL)).acquire(timeout=0), \
+                        suppress(FileNotFoundError):
                     shutil.rmtree(folder)
             except filelock.Timeout:
                 continue  # somebody is fetching into it now

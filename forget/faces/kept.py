@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from forget.data.files import on_disk, write_atomically
 from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder
-from forget.faces.people import Photo
+from forget.faces.people import Photo, person_name
 from forget.paths import downloads
 
 FOLDER = "people"
@@ -31,7 +31,8 @@ def folder() -> Path:
 
 
 def folder_of(person: str) -> Path:
-    """Where the photos of one person lie, or would."""
+    """Where the photos of one person lie, or would; :class:`BadInput` for no name."""
+    person = person_name(person)
     name = UNSAFE.sub(lambda sign: f"%{ord(sign.group()):02X}", person)
     if is_junk(name) or len(name.encode()) > LONGEST_NAME:
         name = f"person {hashlib.sha256(person.encode()).hexdigest()[:12]}"
@@ -57,8 +58,9 @@ def keep(photos: Iterable[Photo]) -> None:
     """Write photos into the folder, named by their content."""
     for photo in photos:
         place = folder_of(photo.person)
-        if unquote(place.name) != photo.person:
-            write_atomically(place / NAME, photo.person.encode(), mode=0o600)
+        person = person_name(photo.person)
+        if unquote(place.name) != person:
+            write_atomically(place / NAME, person.encode(), mode=0o600)
         ending = Path(photo.name).suffix.lower()
         name = photo.key + (ending if ending in SUFFIXES else ".jpg")
         write_atomically(place / name, photo.data, mode=0o600)

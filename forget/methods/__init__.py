@@ -67,6 +67,14 @@ class Spending:
         """Whether the budget does not allow it, so that the model is trained anew."""
         return self.spent + self.more > self.budget
 
+    @property
+    def words(self) -> str:
+        """For a person, before the request is carried out."""
+        shares = (f"{self.more / self.budget:.1%} of the budget; "
+                  f"{self.spent / self.budget:.1%} is spent already")
+        return (f"this request would spend {shares}: the model will be trained anew"
+                if self.retrains else f"this request spends {shares}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Method(Knobs, ABC):

@@ -77,13 +77,15 @@ def _teach(options: argparse.Namespace) -> None:
         raise BadInput("say who gives the files and what they show: --by NAME --label LABEL")
     with Bars() as bars:
         base.dataset(bars.bytes)
+        recipe = _recipe(base, options)
+        taught.check_way(base, options.how)
         warm()
         if options.files:
             given = [(options.label, base.read(read_limited(path, MAX_BYTES)))
                      for path in options.files]
             new = add(base, options.by, given)
             print(f"{new} of {len(given)} samples are new")
-        done = taught.teach(base, options.how, *_recipe(base, options), bars)
+        done = taught.teach(base, options.how, *recipe, bars)
     print(f"{base.title}: {taught.WAYS[options.how].lower()}, {done.seconds:.1f} s; "
           f"{len(done.after.samples)} given samples learnt; unseen test samples right: "
           f"{done.accuracy_before:.2%} before, {done.accuracy_after:.2%} now (ledger: entry "
@@ -115,7 +117,6 @@ def _erase(options: argparse.Namespace) -> None:
                    for name in {one.base for one in held.samples}}
         for name in sorted(methods):
             base_called(name).dataset(bars.bytes)
-            _announce(base_called(name), [held.name], methods[name], bars)
         asked = requests.ask(held.name, methods) if methods else []
         photos = requests.erase_kept(held.name)
         done = [one for name in sorted(methods)
@@ -133,17 +134,6 @@ def _method(base: Base, name: str | None, settings: dict[str, str]) -> Method:
     learner = taught.learner_of(base)
     default = requests.EXACT[learner.name] if learner else "retrain"
     return make(METHODS[name or default], settings)
-
-
-def _announce(base: Base, contributors: list[str], method: Method, bars: Bars) -> None:
-    """Say beforehand what a request spends of a budget, and when the model is trained anew."""
-    spending = requests.forecast(base, contributors, method, bars)
-    if spending is None:
-        return
-    shares = (f"{spending.more / spending.budget:.1%} of the budget; "
-              f"{spending.spent / spending.budget:.1%} is spent already")
-    print(f"this request would spend {shares}: the model will be trained anew"
-          if spending.retrains else f"this request spends {shares}", file=sys.stderr)
 
 
 def _report(done: list[requests.Done]) -> None:
@@ -181,8 +171,6 @@ def _queue(options: argparse.Namespace) -> None:
         with Bars() as bars:
             warm()
             for base in bases:
-                for one in requests.waiting(base) if options.run else requests.due(base):
-                    _announce(base, [one.contributor], one.method, bars)
                 done += requests.carry_out(base, bars, now=options.run)
     for base in bases:
         batch = requests.policy(base)

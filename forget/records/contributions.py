@@ -1,6 +1,7 @@
 """What people gave: samples with a label and a contributor, and everything held about one."""
 
 import dataclasses
+import re
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from forget.records.database import reading, writing
 
 FIRST_ID = 1_000_000_000
 """Ids of what people gave start here, far above every place in a dataset; none is given twice."""
+
+GONE = "(forgotten {})"
+"""What a class is called of which nothing is left; the model keeps its place."""
 
 MOST = 2000
 """Samples that one contributor can have."""
@@ -54,6 +58,8 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
     """
     name = person_name(contributor)
     labelled = [(base.label(label), one) for label, one in given]
+    if any(re.fullmatch(re.escape(GONE).replace(r"\{\}", r"\d+"), label) for label, _ in labelled):
+        raise BadInput("labels in this form are for what was forgotten: choose another one")
     if not labelled:
         raise BadInput(f"no {base.one} was given: add one first")
     with writing() as db:

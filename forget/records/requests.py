@@ -24,11 +24,10 @@ from forget.knobs import make
 from forget.methods import METHODS, Method, Spending, Task, check_suits
 from forget.records import ledger
 from forget.records.bases import BASES, Base, base_called
-from forget.records.contributions import Kept, kept
+from forget.records.contributions import GONE, Kept, kept
 from forget.records.database import path as database_path
 from forget.records.database import reading, working, writing
 from forget.records.taught import (
-    GONE,
     Files,
     Live,
     becoming,
@@ -291,6 +290,9 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     result = None
     if planned is not None:
         try:
+            spending = forecast(base, names, group[0].method, watch)
+            if spending is not None:
+                watch.announce(spending)
             result = run(planned.dataset(watch), planned.start, planned.request, group[0].method,
                          planned.here.seed, references, watch)
         except (BadInput, Diverged) as error:

@@ -50,9 +50,6 @@ WAYS = {
     FINETUNE: "Go on training the present model",
 }
 
-GONE = "(forgotten {})"
-"""What a class is called of which nothing is left; the model keeps its place."""
-
 GIVEN = "+given"
 """Ends the name of a base's data together with what was given."""
 
@@ -206,6 +203,7 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
     """
     with working(lambda: say_waiting(watch)):
         tidy()
+        check_way(base, how)
         those = unasked(base)
         if not those and live_row(base) is None:
             raise BadInput("nothing was given yet: add something first")
@@ -233,6 +231,14 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
             entry = ledger.append(db, "taught", body | {"model_sha256": files.sha256})
         return Taught(before, dataclasses.replace(after, row=row), seconds,
                       *accuracies, entry, tidy())
+
+
+def check_way(base: Base, how: str) -> None:
+    """Refuse to go on with a model of a kind that cannot."""
+    present = learner_of(base)
+    if how == FINETUNE and present is not None and present.name != FineTune.learner:
+        raise BadInput(f"a model of the kind “{present.title}” cannot go on training: choose to "
+                       "retrain it")
 
 
 def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> float | None:
@@ -268,9 +274,6 @@ def _retrained(before: Live, those: Sequence[Kept], learner: Learner, seed: int,
 
 
 def _gone_on(before: Live, those: Sequence[Kept], _learner, _seed, watch: Watch):
-    if before.learner.name != FineTune.learner:
-        raise BadInput(f"a model of the kind “{before.learner.title}” cannot go on training: "
-                       "choose to retrain it")
     known = before.classes
     classes = (*known, *dict.fromkeys(one.label for one in those if one.label not in known))
     dataset = dataset_with(before.base, before.learner, those, classes, watch)

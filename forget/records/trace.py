@@ -6,8 +6,9 @@ and looks for pieces of the samples, their embeddings and pictures, their hashes
 
 import dataclasses
 import json
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from forget.data.files import sha256_of
 from forget.errors import BadImage
 from forget.faces import kept as kept_on_disk
 from forget.faces.embedders import EMBEDDERS
-from forget.faces.people import spelling
+from forget.faces.people import person_name, spelling
 from forget.paths import downloads
 from forget.records import ledger
 from forget.records.bases import BASES, Given
@@ -33,6 +34,9 @@ stand everywhere, and such a piece nowhere by chance. A thin stroke on paper nee
 
 PIECES = 24
 """Pieces of one thing: a database cuts what is long into pages, so no single one is enough."""
+
+PLACES = 4000
+"""Places of a long file at which a piece may begin, evenly spread."""
 
 ENOUGH = 4
 """Pieces of the shortest length that gives so many are taken."""
@@ -72,7 +76,7 @@ class Hit:
 
 def held(name: str) -> Held:
     """What the records say; nothing for a name that they do not know."""
-    name = spelling(name)
+    name = person_name(name)
     folder = kept_on_disk.folder_of(name)
     photos = sorted(str(path.relative_to(downloads())) for path in folder.rglob("*")
                     if path.is_file()) if folder.is_dir() else []
@@ -150,7 +154,8 @@ def _pieces(data: bytes) -> list[bytes]:
 
     Each begins with a byte that is not zero, so that few places have to be looked at.
     """
-    starts = np.flatnonzero(np.frombuffer(data, dtype=np.uint8)).tolist()
+    starts = np.flatnonzero(np.frombuffer(data, dtype=np.uint8))
+    starts = starts[::max(1, len(starts) // PLACES)].tolist()
     best: list[bytes] = []
     for size, distinct in WINDOWS.items():
         telling, free = [], 0
@@ -247,5 +252,16 @@ def _own_files() -> list[Path]:
     bundles = {cls.files for cls in (*DATASETS.values(), *EMBEDDERS.values()) if cls.files}
     declared = {bundle.folder / file.name: file.sha256
                 for bundle in bundles for file in bundle.files}
-    return [path for path in sorted(downloads().rglob("*"))
+    return [path for path in sorted(_files())
             if path.is_file() and (path not in declared or sha256_of(path) != declared[path])]
+
+
+def _files() -> Iterator[Path]:
+    """Every file below the data folder, also through links to other disks, each folder once."""
+    seen = set()
+    for base, folders, names in os.walk(downloads(), followlinks=True):
+        if (real := os.path.realpath(base)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(base) / name for name in names)
