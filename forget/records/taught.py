@@ -252,7 +252,7 @@ def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> f
                  and (entry.body["how"], entry.body["learner"]) == (how, learner.name)]
     if taken:
         return taken[-1]
-    dataset = represent(learner, base.dataset())
+    dataset = base.dataset()
     path = home_of(learner, dataset, seed, NOTHING)
     if not is_stored(learner, dataset, path, NOTHING):
         return None
