@@ -13,8 +13,10 @@ from forget.errors import BadImage
 from forget.faces.embed import key_of
 from forget.faces.people import person_name
 from forget.learners import learner_for
+from forget.paths import downloads
 from forget.records import bases
 from forget.records.bases import Base, Given
+from forget.records.contributions import add
 
 PEOPLE = ("Ida", "Jon", "Kim", "Lea", "Max")
 SIZE = 16
@@ -109,3 +111,24 @@ class Person:
 
 
 ANA, BEN = Person("Ana Example", 101), Person("Ben Muster", 102)
+
+QUICK = {"network": {"min_steps": 60},
+         "sisa": {"shards": 2, "slices": 2, "epochs": 2.0, "min_steps": 10, "lr": 0.05},
+         "convex": {}}
+
+
+def quick(name: str = "network", **settings):
+    """A learner that is done in a tenth of a second."""
+    return learner(name, **(QUICK.get(name, {}) | settings))
+
+
+def give(person: Person, count: int = 4, label: str = "", base: Base = SMALL) -> int:
+    """Add so many of a person's rows, under their own name where no other label is given."""
+    return add(base, person.name,
+               [(label or person.name, one) for one in given(person.seed, count, base)])
+
+
+def stands(data: bytes) -> list[str]:
+    """The files of the data folder that hold some bytes."""
+    return sorted(str(path.relative_to(downloads())) for path in downloads().rglob("*")
+                  if path.is_file() and data in path.read_bytes())
