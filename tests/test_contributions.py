@@ -159,7 +159,7 @@ def test_an_id_is_never_given_twice():
 def test_samples_are_learnt_as_often_as_the_base_says_under_one_id():
     give(ANA, 2)
     give(BEN, 1, label="Ida")
-    samples = samples_of(SMALL, kept(SMALL), ("Ida", ANA.name))
+    samples = samples_of(kept(SMALL), ("Ida", ANA.name), SMALL.copies)
     assert samples.ids.tolist() == [FIRST_ID + number for number in (1, 1, 2, 2, 3, 3)]
     assert samples.y.tolist() == [1, 1, 1, 1, 0, 0]
     assert samples.x.shape == (6, 16) and torch.equal(samples.x[0], samples.x[1])

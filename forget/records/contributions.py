@@ -133,12 +133,12 @@ def kept_in(db: sqlite3.Connection, base: Base, contributor: str | None = None) 
                  row["sha256"], row["added"]) for row in rows]
 
 
-def samples_of(base: Base, those: Sequence[Kept], classes: Sequence[str]) -> Samples:
-    """Kept samples as training samples: each as often as the base copies it, under one id."""
+def samples_of(those: Sequence[Kept], classes: Sequence[str], copies: int) -> Samples:
+    """Kept samples as training samples: each so often, under one id."""
     x = torch.stack([one.x for one in those])
     y = torch.tensor([classes.index(one.label) for one in those], dtype=torch.int64)
     ids = torch.tensor([one.id for one in those], dtype=torch.int64)
-    return Samples(*(part.repeat_interleave(base.copies, 0) for part in (x, y, ids)))
+    return Samples(*(part.repeat_interleave(copies, 0) for part in (x, y, ids)))
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -164,7 +164,7 @@ def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: S
     parts = {part: dataclasses.replace(getattr(whole, part), pictures=None, keys=())
              for part in ("train", "held_out", "test")}
     if those:
-        own = samples_of(base, those, classes)
+        own = samples_of(those, classes, copies_for(base, learner))
         features = learner.feature_map(tuple(own.x.shape[1:]))
         if features is not None:
             own = dataclasses.replace(own, x=torch.cat(
@@ -173,6 +173,12 @@ def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: S
                                    for part in ("x", "y", "ids")))
     return dataclasses.replace(whole, name=base.name + GIVEN, classes=tuple(classes),
                                findings=(), private={}, **parts)
+
+
+def copies_for(base: Base, learner: Learner) -> int:
+    """How often a learner sees each given sample: once where a removal spends of a budget, which
+    goes with the square of the copies, else as the base has it."""
+    return 1 if getattr(learner, "mode", "") == "guo" else base.copies
 
 
 def dataset_now(name: str, watch: Watch = UNWATCHED) -> Dataset:
