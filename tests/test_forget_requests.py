@@ -669,7 +669,7 @@ def test_a_forecast_changes_nothing():
 
 
 def test_a_request_over_the_budget_is_announced_and_trains_anew():
-    teach_all("convex", **(GUO | {"sigma": 0.03}))
+    teach_all("convex", **(GUO | {"sigma": 0.0095}))
     assert not forecast(SMALL, [ANA.name], Certified()).retrains
     forget(ANA, Certified())
     planned = forecast(SMALL, [BEN.name], Certified())

@@ -110,7 +110,7 @@ def test_publications_compose_and_the_loose_ones_count_most():
 def test_a_budget_is_spent_bit_by_bit_and_begins_again_when_it_was_trained_anew():
     for person in (ANA, BEN, CLEO):
         give(person)
-    teach(SMALL, RETRAIN, quick("convex", **(GUO | {"sigma": 0.03})))
+    teach(SMALL, RETRAIN, quick("convex", **(GUO | {"sigma": 0.0095})))
     for person in (ANA, BEN):
         forget(person, Certified())
     _, one, two = moments()

@@ -219,7 +219,7 @@ def test_a_request_that_cannot_be_carried_out_ends_with_1_and_another_method_wor
 
 
 def test_what_is_spent_is_said_beforehand(forget, files):
-    teach_both(forget, files, *GUO, "--set", "sigma=0.03")
+    teach_both(forget, files, *GUO, "--set", "sigma=0.0095")
     status, _, err = forget("erase", ANA.name)
     assert (status, "of the budget" in err, "trained anew" in err) == (0, True, False)
     status, _, err = forget("erase", BEN.name)
@@ -290,7 +290,7 @@ def test_carrying_out_at_once_from_now_on_leaves_nobody_waiting(forget, files):
 
 def test_each_retrain_that_the_queue_will_need_is_said_beforehand(forget, files):
     # The first fits into the budget, and the second does not any more after it.
-    teach_both(forget, files, *GUO, "--set", "sigma=0.03")
+    teach_both(forget, files, *GUO, "--set", "sigma=0.0095")
     forget("queue", "small", "--batch", 5)
     for person in (ANA, BEN):
         requests.ask(person.name, {"small": Certified()})

@@ -10,11 +10,12 @@ from forget.methods.retrain import Retrain
 from forget.records import bases, requests, taught
 from forget.records.bases import Base
 from forget.records.requests import Asked
+from forget.records.taught import has_budget
 from forget.records.trace import Held
 from ui.forget_form import choose_references
 from ui.forget_me_forecast import announced
 from ui.forget_me_held import base_of, counted, day
-from ui.forget_me_work import Question, Working, forgetting, has_budget
+from ui.forget_me_work import Question, Working, forgetting
 from ui.frame import plain
 from ui.method_form import knob_form
 
@@ -60,6 +61,10 @@ def ask(held: Working, there: Held) -> None:
             st.caption(f":material/schedule: {_policy(part)}")
     if not parts:
         st.caption("Nothing but the files that are kept on disk: they are deleted at once.")
+    if not (there.photos or any(part.mine is None or part.due for part in parts)):
+        st.info("All of it is asked for and waits. The page Ledger shows the queue and can carry "
+                "it out now.", icon=":material/hourglass_top:")
+        return
     references = 1
     if any(part.learnt for part in parts):
         with st.container(width=420):
@@ -67,7 +72,7 @@ def ask(held: Working, there: Held) -> None:
     questions = [_question(part, methods[part.base.name], there.name) for part in parts
                  if part.learnt and has_budget(part.learner)]
     ready = announced(held, questions, "forget_me")
-    _press(held, there, methods, references, ready, _can_ask(parts, there))
+    _press(held, there, methods, references, ready)
 
 
 def _part(base: Base, there: Held) -> Part:
@@ -131,17 +136,8 @@ def _question(part: Part, method: Method, name: str) -> Question:
     return Question(part.base.name, taught.live_row(part.base), method, tuple(sorted(names)))
 
 
-def _can_ask(parts: list[Part], there: Held) -> bool:
-    """Whether pressing would change anything: not where all of it waits and is not due."""
-    return bool(there.photos) or any(part.mine is None or part.due for part in parts)
-
-
-def _press(held: Working, there: Held, methods: dict[str, Method], references: int, ready: bool,
-           useful: bool) -> None:
-    if not useful:
-        st.info("All of it is asked for and waits. The page Ledger shows the queue and can carry "
-                "it out now.", icon=":material/hourglass_top:")
-        return
+def _press(held: Working, there: Held, methods: dict[str, Method], references: int,
+           ready: bool) -> None:
     sure = st.checkbox(SURE, key=f"forget_me.sure.{held.round}")
     if not ready:
         st.caption("The button can be pressed when it is worked out what the request spends.")

@@ -84,10 +84,11 @@ def _waits(one: Waits) -> str:
     base = bases.BASES[one.base]
     if one.waiting >= one.batch:
         return (f"{base.title}: the request is due and waits. Carry it out on the page Ledger.")
-    return (f"{base.title}: the request waits. {one.waiting} of {one.batch} are there; when "
-            f"{one.batch - one.waiting} more come they are carried out together, or at any time "
-            "on the page Ledger. Until then all of it is still held, and nothing new learns from "
-            "it.")
+    more = one.batch - one.waiting
+    return (f"{base.title}: the request waits. {one.waiting} of {one.batch} are there; when {more} "
+            f"more {'comes' if more == 1 else 'come'} they are carried out together, or at any "
+            "time on the page Ledger. Until then all of it is still held, and nothing new learns "
+            "from it.")
 
 
 def _searched(result: Forgotten) -> None:

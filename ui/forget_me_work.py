@@ -10,12 +10,10 @@ from typing import Any
 
 import streamlit as st
 
-from forget.learners import Learner
 from forget.methods import Method, Spending
 from forget.paths import downloads
-from forget.records import bases, ledger, requests, trace
+from forget.records import bases, ledger, requests, taught, trace
 from forget.records.bases import Base, base_called
-from forget.records.contributions import Kept
 from forget.records.database import reading
 from forget.records.requests import Done
 from forget.records.trace import Held, Hit
@@ -161,17 +159,11 @@ class Carrying(shared.DiscreetJob):
     """A job that carries requests out."""
 
 
-def has_budget(learner: Learner | None) -> bool:
-    """Whether requests spend of a budget that the learner's models have."""
-    return getattr(learner, "mode", "") == "guo"
-
-
 def searching(name: str) -> Job:
     """A job that looks for anything of a contributor; gives :class:`Searched`."""
     def work(job: Job) -> Searched:
         job.phase("Going through every file of the data folder")
-        with reading():  # as in _search
-            return Searched(name, tuple(trace.trace(name)[1]))
+        return Searched(name, tuple(trace.trace(name)[1]))
 
     return shared.DiscreetJob("Searching the data folder", work)
 
@@ -196,17 +188,19 @@ def forgetting(there: Held, asked: Sequence[int], references: int) -> Carrying:
         there = hand.pop()
         files = [(downloads() / photo).read_bytes() for photo in there.photos]
         job.phase("Searching the data folder")
-        before = {hit.file for hit in _search(there.name, there.samples, files)}
+        before = {hit.file for hit in trace.search(there.name, there.samples, files)}
         requests.erase_kept(there.name)
         done: list[Done] = []
         for base in [base_called(one) for one in sorted({one.base for one in there.samples})]:
             base.dataset(job.bytes)
             done += requests.carry_out(base, job, references)
         job.phase("Searching the data folder for what is left")
-        left = _search(there.name, there.samples, files)
+        left = trace.search(there.name, there.samples, files) + [
+            Hit(f"{taught.FOLDER}/{file}", "a model that learnt from the samples")
+            for file in trace.held(there.name).models]
         return Forgotten(
             came_of([one for one in done if one.asked.id in asked]), waits_of(there.name),
-            len(before | {f"taught/{file}" for file in there.models}), tuple(left),
+            len(before | {f"{taught.FOLDER}/{file}" for file in there.models}), tuple(left),
             sum(one.asked.id not in asked for one in done), _meanwhile(asked, done))
 
     return Carrying("Forgetting everything that a contributor gave", work)
@@ -216,13 +210,6 @@ def _meanwhile(asked: Sequence[int], done: Sequence[Done]) -> int:
     """How many requests another tab or program has carried out before this one could."""
     mine = {one.asked.id for one in done} | {one.id for one in requests.waiting()}
     return len(set(asked) - mine)
-
-
-def _search(name: str, samples: Sequence[Kept], files: Sequence[bytes]) -> list[Hit]:
-    """A search while the records are held open, so that no page that closes them takes the files
-    beside them away under it."""
-    with reading():
-        return trace.search(name, samples, files)
 
 
 def carrying_out(base: Base) -> Carrying:

@@ -98,7 +98,7 @@ def _budget(moments: Sequence[Moment]) -> None:
         figure.add_scatter(x=_entries(anew), y=[one.spent for one in anew], mode="markers",
                            name="Trained anew", hoverinfo="skip",
                            marker={"size": 16, "symbol": "star", "color": COLOURS[RETRAINED]})
-    figure.add_hline(y=1, line_dash="dot", annotation_text="all of it",
+    figure.add_hline(y=1, line_dash="dot", line_color=LINE, annotation_text="all of it",
                      annotation_position="bottom right")
     _axes(figure, "Budget spent", moments)
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.1])

@@ -6,11 +6,12 @@ from forget.faces.people import spelling
 from forget.records import bases, requests, taught
 from forget.records.bases import Base
 from forget.records.requests import Asked
+from forget.records.taught import has_budget
 from ui.access import Access, who
 from ui.forget_me_came import show_came
 from ui.forget_me_forecast import announced
 from ui.forget_me_held import counted, day
-from ui.forget_me_work import Question, Working, carrying_out, has_budget, show_work
+from ui.forget_me_work import Question, Working, carrying_out, show_work
 from ui.frame import plain
 from ui.jobs import Job, State
 

@@ -196,7 +196,8 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
             if not done:
                 raise
             # Those before it are done whatever happens now, and the rest goes on waiting.
-            done[-1] = dataclasses.replace(done[-1], untidy=f"the others go on waiting: {error}")
+            done[-1] = dataclasses.replace(done[-1], untidy="the others go on waiting: "
+                                           + str(error).removesuffix("; nothing was changed"))
         return done
 
 

@@ -175,10 +175,15 @@ def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: S
                                findings=(), private={}, **parts)
 
 
+def has_budget(learner: Learner | None) -> bool:
+    """Whether requests spend of a budget that the learner's models have."""
+    return getattr(learner, "mode", "") == "guo"
+
+
 def copies_for(base: Base, learner: Learner) -> int:
     """How often a learner sees each given sample: once where a removal spends of a budget, which
     goes with the square of the copies, else as the base has it."""
-    return 1 if getattr(learner, "mode", "") == "guo" else base.copies
+    return 1 if has_budget(learner) else base.copies
 
 
 def dataset_now(name: str, watch: Watch = UNWATCHED) -> Dataset:
@@ -363,7 +368,7 @@ def must_scrub(db: sqlite3.Connection) -> None:
 
 def spent_of(learner: Learner, model: nn.Module) -> float | None:
     """What a model has spent of a budget so far, None where its learner has none."""
-    if getattr(learner, "mode", "") != "guo":
+    if not has_budget(learner):
         return None
     return store.secret_of(model)["spent"].item()
 

@@ -123,9 +123,17 @@ def search(name: str, given: Iterable[Given | Kept] = (),
         pieces |= dict.fromkeys(_hashes(one.sha256), "a hash of a file")
     for data in files:
         pieces |= dict.fromkeys(_pieces(data), "a file")
+    with reading():  # else the database's log could be folded away unseen, between two files
+        return _search(name, pieces)
+
+
+def _search(name: str, pieces: dict[bytes, str]) -> list[Hit]:
     hits = []
     for path in _own_files():
-        raw = path.read_bytes()
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            continue  # it was temporary
         found = {pieces[piece] for piece in _found(raw, list(pieces))}
         if name and _named(path, raw, spelling(name)):
             found.add("the name")
