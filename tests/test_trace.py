@@ -35,7 +35,7 @@ from forget.faces import kept as kept_on_disk
 from forget.faces.people import Photo
 from forget.methods.retrain import Retrain
 from forget.paths import downloads
-from forget.records import database, trace
+from forget.records import database, taught, trace
 from forget.records.bases import Digits, Given
 from forget.records.contributions import add
 from forget.records.requests import ask, carry_out, erase_kept, set_policy
@@ -382,3 +382,11 @@ def test_a_search_reads_and_changes_nothing():
     before = all_files()
     assert trace.trace(ANA.name)[1]
     assert all_files() == before
+
+
+def test_a_model_that_no_record_names_is_said_until_it_is_deleted():
+    plant("taught/small-0123.safetensors", b"weights of a process that was killed")
+    assert [(hit.file, "no record names" in hit.what) for hit in trace.trace(ANA.name)[1]] == [
+        ("taught/small-0123.safetensors", True)]
+    taught.tidy()
+    assert trace.trace(ANA.name)[1] == []

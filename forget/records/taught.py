@@ -260,7 +260,8 @@ def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> f
     with reading() as db:
         taken = [entry.body["seconds"] for entry in ledger.entries(db)
                  if entry.what == "taught" and entry.body["base"] == base.name
-                 and (entry.body["how"], entry.body["learner"]) == (how, learner.name)]
+                 and (entry.body["how"], entry.body["learner"]) == (how, learner.name)
+                 and (entry.body["spent"] is not None) == has_budget(learner)]
     if taken:
         return taken[-1]
     dataset = base.dataset()
@@ -390,11 +391,11 @@ def tidy() -> str:
 
 def is_tidy() -> bool:
     """Whether no killed process left anything of a model, or deleted pages, behind."""
-    unnamed, must_be_scrubbed = _left()
+    unnamed, must_be_scrubbed = leftovers()
     return not unnamed and not must_be_scrubbed
 
 
-def _left() -> tuple[list[Path], bool]:
+def leftovers() -> tuple[list[Path], bool]:
     """The files that no row names, and whether deleted pages may still be on the disk."""
     with reading() as db:
         named = {row[0] for row in db.execute("SELECT file FROM model")}
@@ -406,7 +407,7 @@ def _left() -> tuple[list[Path], bool]:
 
 
 def _tidy() -> None:
-    unnamed, must_be_scrubbed = _left()
+    unnamed, must_be_scrubbed = leftovers()
     with on_disk():
         for path in unnamed:
             path.unlink()

@@ -21,7 +21,7 @@ from forget.faces import kept as kept_on_disk
 from forget.faces.embedders import EMBEDDERS
 from forget.faces.people import person_name, spelling
 from forget.paths import downloads
-from forget.records import ledger
+from forget.records import ledger, taught
 from forget.records.bases import BASES, Given
 from forget.records.contributions import Kept, kept
 from forget.records.database import path as database_path
@@ -43,6 +43,10 @@ ENOUGH = 4
 
 CHANCE = 1e-4
 """How often something so short may stand in random bytes before it is looked for in text only."""
+
+
+UNNAMED = ("a model that no record names, left by a program that was killed: the next start of "
+           "this one deletes it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +156,9 @@ def trace(name: str, files: Sequence[bytes] = ()) -> tuple[Held, list[Hit]]:
     there = held(name)
     given = [*there.samples, *(one for data in files for one in like(data))]
     hits = search(name, given, files)
-    named = {f"taught/{file}": "a model that learnt from the samples" for file in there.models}
+    named = {f"{taught.FOLDER}/{file}": "a model that learnt from the samples"
+             for file in there.models}
+    named |= {f"{taught.FOLDER}/{path.name}": UNNAMED for path in taught.leftovers()[0]}
     return there, sorted({*hits, *(Hit(file, what) for file, what in named.items())},
                          key=lambda hit: (hit.file, hit.what))
 
