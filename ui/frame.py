@@ -3,6 +3,8 @@
 Imports nothing slow, so the first page stands while PyTorch still loads behind it.
 """
 
+import gc
+import importlib
 import logging
 import threading
 import uuid
@@ -73,6 +75,11 @@ class WarmUp:
             from forget.warm import warm
 
             warm()
+            importlib.import_module("ui.workbench")  # with the charts' library
+            # After every run of a page Streamlit collects garbage, and half a million objects of
+            # the libraries cost 0.3 s each time, in which nothing else runs. They never go.
+            gc.collect()
+            gc.freeze()
         except Exception as error:  # noqa: BLE001 - shown on the page by its reader
             self.error = error
         finally:
