@@ -101,6 +101,7 @@ class Browser(Visitor):
         silence, cancelled = Silence(), False
         over, notice = tab.locator(OVER).first, tab.get_by_text("Cancelled.").first
         cancel = tab.get_by_role("button", name="Cancel", exact=True)
+        cancel.or_(over).first.wait_for(timeout=60_000)  # an old notice stands there until then
         drawn = 0
         while cancel.count() or not ((over.count() and over.is_enabled()) or notice.count()):
             if time.monotonic() - began > FOR_EVER:
