@@ -32,6 +32,7 @@ from forget.records.taught import (
     Live,
     becoming,
     dataset_with,
+    has_budget,
     learner_of,
     live,
     must_scrub,
@@ -254,7 +255,7 @@ def plan(base: Base, contributors: Sequence[str]) -> Plan | None:
     if learner is None:
         return None
     here = live(base, learner)
-    learnt = [one for one in kept(base) if one.id in here.samples]
+    learnt = here.learnt()
     theirs = [one for one in learnt if one.contributor in contributors]
     if not theirs:
         return None
@@ -273,7 +274,11 @@ def forecast(base: Base, contributors: Sequence[str], method: Method,
              watch: Watch = UNWATCHED) -> Spending | None:
     """What a request would spend of a budget, before it is asked for; None where there is none."""
     planned = plan(base, contributors)
-    if planned is None or spent_of(planned.here.learner, planned.here.model) is None:
+    return None if planned is None else _forecast(planned, method, watch)
+
+
+def _forecast(planned: Plan, method: Method, watch: Watch) -> Spending | None:
+    if not has_budget(planned.here.learner):
         return None
     check_suits(method, planned.here.learner)
     dataset, seed = planned.dataset(watch), planned.here.seed
@@ -291,7 +296,7 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     result = None
     if planned is not None:
         try:
-            spending = forecast(base, names, group[0].method, watch)
+            spending = _forecast(planned, group[0].method, watch)
             if spending is not None:
                 watch.announce(spending)
             result = run(planned.dataset(watch), planned.start, planned.request, group[0].method,

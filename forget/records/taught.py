@@ -78,6 +78,10 @@ class Live:
     def model(self) -> nn.Module:
         return self.stored.model
 
+    def learnt(self) -> list[Kept]:
+        """The given samples that it learnt from, as they are held."""
+        return [one for one in kept(self.base) if one.id in self.samples]
+
 
 @dataclasses.dataclass(frozen=True)
 class Taught:
@@ -97,15 +101,13 @@ class Taught:
 
 def learner_of(base: Base) -> Learner | None:
     """The recipe of a base's model, None before anything was taught."""
-    with reading() as db:
-        row = _row(db, base)
+    row = _present(base)
     return None if row is None else _learner(row)
 
 
 def seed_of(base: Base) -> int:
     """The seed of a base's model, 0 before anything was taught."""
-    with reading() as db:
-        row = _row(db, base)
+    row = _present(base)
     return 0 if row is None else row["seed"]
 
 
@@ -130,9 +132,13 @@ def live(base: Base, learner: Learner, seed: int = 0, watch: Watch = UNWATCHED) 
 
 def live_row(base: Base) -> int | None:
     """Which model is live, so that a page sees that another one has become so."""
-    with reading() as db:
-        row = _row(db, base)
+    row = _present(base)
     return None if row is None else row["id"]
+
+
+def _present(base: Base) -> sqlite3.Row | None:
+    with reading() as db:
+        return _row(db, base)
 
 
 def _row(db: sqlite3.Connection, base: Base) -> sqlite3.Row | None:
@@ -193,13 +199,11 @@ def dataset_now(name: str, watch: Watch = UNWATCHED) -> Dataset:
     if learner is None:
         raise BadInput(f"nothing was taught to {base.title} yet: there is no model to check")
     here = live(base, learner, watch=watch)
-    return dataset_with(base, here.learner, [one for one in kept(base) if one.id in here.samples],
-                        here.classes, watch)
+    return dataset_with(base, here.learner, here.learnt(), here.classes, watch)
 
 
-def classes_with(base: Base, labels: Sequence[str]) -> tuple[str, ...]:
-    """The base's classes, and those labels that it does not have, in the order they came."""
-    known = base.dataset().classes
+def classes_with(known: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes that there are, and the labels not among them, in the order they came."""
     return (*known, *dict.fromkeys(label for label in labels if label not in known))
 
 
@@ -279,15 +283,14 @@ def say_waiting(watch: Watch) -> None:
 
 
 def _retrained(before: Live, those: Sequence[Kept], learner: Learner, seed: int, watch: Watch):
-    classes = classes_with(before.base, [one.label for one in those])
+    classes = classes_with(before.base.dataset().classes, [one.label for one in those])
     dataset = dataset_with(before.base, learner, those, classes, watch)
     stored = learn(learner, dataset, seed, watch=watch)
     return stored, stored.record["seconds"], classes, dataset
 
 
 def _gone_on(before: Live, those: Sequence[Kept], _learner, _seed, watch: Watch):
-    known = before.classes
-    classes = (*known, *dict.fromkeys(one.label for one in those if one.label not in known))
+    classes = classes_with(before.classes, [one.label for one in those])
     dataset = dataset_with(before.base, before.learner, those, classes, watch)
     draw = generator(derive(before.seed, "teach", len(those)))
     model = widened(before, dataset, draw).requires_grad_(True)
