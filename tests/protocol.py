@@ -241,13 +241,17 @@ class Tab:
 
     def settle(self, seconds: float = 120.0) -> None:
         """Listen until the answer to what was asked last is there and no script runs."""
-        fragment, before = self._asked
         draws = -1
         while draws != self.page.draws:  # a run that was under way before may have ended first
-            self.wait_for(lambda page: not page.running and any(
-                page.ended[one] > before[one] for one in {fragment, ""}), seconds)
+            self.wait_for(lambda page: self.answered(), seconds)
             draws = self.page.draws
             self.listen(0.2)
+
+    def answered(self) -> bool:
+        """Whether a run has ended since something was asked last, and no script runs."""
+        fragment, before = self._asked
+        ended = self.page.ended
+        return not self.page.running and any(ended[one] > before[one] for one in {fragment, ""})
 
     def _widget(self, key: str) -> Any:
         widget = self.page.widget(key)

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from forget.learners.sisa import Sisa
 from forget.methods import METHODS
+from ui.forget_form import usual_class
 from ui.frame import warm_up
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,12 @@ def test_the_page_opens_with_a_model_and_no_error(app):
     assert app.title[0].value == "Digits"
     assert not app.error
     assert "1 Show it a digit" in [header.value for header in app.header]
+
+
+@pytest.mark.parametrize(("left", "usual"), [
+    ("0123456789", "7"), ("012456789", "7"), ("012345689", "8"), ("0123456", "0"), ("5", "5")])
+def test_the_seven_is_asked_for_at_first_and_stays_so_until_it_is_gone(left, usual):
+    assert usual_class("0123456789", left, 7) == usual
 
 
 @pytest.mark.parametrize("digit", ["1", "7"])

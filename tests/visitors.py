@@ -24,7 +24,7 @@ QUICK = {"arch": "mlp", "epochs": 1, "min_steps": 1, "batch_size": 512}
 METHODS = ("Approximate: gradient ascent", "Fine-tune")
 FIRST_SEED = 100
 ROUNDS = 6
-"""Requests of one tab, before it is closed and another one opened."""
+"""At most so many requests of one tab, before it is closed and another one opened."""
 
 SAID_WITHIN = 5.0
 """Seconds within which a page must say what it waits for, on a machine that has time for it."""
@@ -122,7 +122,7 @@ class Visitor:
 
     def _use(self, tab: Tab, until: float) -> None:
         self.arrive(tab, until)
-        for round_ in range(ROUNDS):
+        for round_ in range(self.draw.randint(1, ROUNDS)):  # or all would close theirs at once
             if time.monotonic() > until:
                 return
             self.show(tab, drawn=round_ % 2 == 1)
@@ -182,8 +182,8 @@ class Visitor:
         began = time.monotonic()
         stop = min(began + patience if patience is not None else float("inf"), until)
         self.press(tab)
-        tab.listen(0.05)
-        self.wait(tab, _over, stop)
+        # What stands there until the answer comes may be an earlier request's notice.
+        self.wait(tab, lambda page: tab.answered() and _over(page), stop)
         self.notes.waits.append(time.monotonic() - began)
         said = tab.page.text()
         if "Cancelled." in said:
@@ -196,7 +196,7 @@ class Visitor:
         self._look(tab)
         if tab.page.widget("digits.over"):
             tab.click("digits.over")
-            tab.settle()
+            self.wait(tab, lambda page: tab.answered() and usable_page(page))
 
     def wait(self, tab: Tab, over: Callable[[Page], bool], stop: float = float("inf")) -> None:
         """Wait until the page is so far, noting what it says; cancel the job at ``stop``."""
@@ -257,14 +257,20 @@ class Visitor:
 
 
 def usable_page(page: Page) -> bool:
-    """Whether a request can be made."""
-    return page.widget("digits.forget") is not None and not page.bars() and not page.running
+    """Whether a first request can be made: the button is there, and no result of another one."""
+    return _can_press(page, "digits.forget") and page.widget("digits.over") is None
 
 
 def _over(page: Page) -> bool:
     """Whether a request has ended: its figures are there, or why there are none."""
-    return (not page.running and not page.bars() and page.widget("cancel job*") is None
-            and (page.widget("digits.over") is not None or "Cancelled." in page.text()))
+    return _can_press(page, "digits.forget") and page.widget("cancel job*") is None and (
+        _can_press(page, "digits.over") or "Cancelled." in page.text())
+
+
+def _can_press(page: Page, key: str) -> bool:
+    """Whether the page stands still and shows this button, and it can be pressed."""
+    button = page.widget(key)
+    return not page.running and not page.bars() and button is not None and not button.disabled
 
 
 def scribble(draw: random.Random) -> np.ndarray:

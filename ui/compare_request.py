@@ -7,7 +7,7 @@ from forget.errors import BadInput
 from forget.request import Request, parse_request
 from ui.compare_work import Work, dataset_of
 from ui.face_input import FACES
-from ui.forget_form import choose_class
+from ui.forget_form import choose_class, usual_class
 from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.subject import Subject
@@ -72,7 +72,7 @@ def _class(page: str, subject: Subject, dataset: Dataset) -> str:
     if key not in st.session_state and st.query_params.get(asked) in names:
         st.session_state[key] = st.query_params[asked]  # a list that can be searched binds nothing
     name = choose_class(f"{subject.one.capitalize()} to forget", names,
-                        names[min(subject.first, len(names) - 1)], key)
+                        usual_class(names, names, subject.first), key)
     st.query_params[asked] = name
     count = int((dataset.train.y == names.index(name)).sum())
     st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")

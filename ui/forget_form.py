@@ -34,12 +34,17 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     return st.selectbox(label, names, key=key, persist_state="session")
 
 
+def usual_class(names: Sequence[str], left: Sequence[str], first: int) -> str:
+    """The class that is asked for at first: number ``first``, or the next one that is left."""
+    return next((name for name in names[first:] if name in left), left[0])
+
+
 def _class(held: Session) -> str | None:
     subject, dataset = held.subject, held.dataset
     gone = {dataset.classes[index] for index in held.start.forgotten.classes}
     left = [name for name in dataset.classes if name not in gone]
     name = choose_class(f"{subject.one.capitalize()} to forget", left,
-                        left[min(subject.first, len(left) - 1)],
+                        usual_class(dataset.classes, left, subject.first),
                         f"{subject.key}.class.{len(gone)}")
     count = int((dataset.train.y == dataset.classes.index(name)).sum())
     st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")
