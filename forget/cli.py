@@ -37,7 +37,7 @@ from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
 from forget.parallel import all_workers
 from forget.records.commands import add_commands as add_record_commands
-from forget.records.taught import GIVEN, dataset_now
+from forget.records.lineage import GIVEN, dataset_now
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
 from forget.run import run

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit
 from hypothesis import settings
+from small_base import SMALL, SmallBase
 
 from forget import store
 from forget.data import Dataset, Samples
 from forget.data.faces import Faces
 from forget.device import use_fixed_threads
+from forget.records import bases
+from ui import shared
+from ui.frame import warm_up
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,3 +90,29 @@ def chrome():
         browser = play.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> SmallBase:
+    """The only base there is, over an empty data folder."""
+    monkeypatch.setenv("FORGET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bases, "BASES", {SMALL.name: SMALL})
+    for module in ("requests", "trace", "commands"):
+        monkeypatch.setattr(f"forget.records.{module}.BASES", bases.BASES)
+    return SMALL
+
+
+@pytest.fixture
+def base(small) -> SmallBase:
+    """The small base, and a server that has just started."""
+    assert warm_up().done.wait(60)
+    shared.resumed.clear()
+    return small
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """The server can be reached from other machines."""
+    real = streamlit.get_option
+    monkeypatch.setattr(streamlit, "get_option", lambda name: "0.0.0.0"
+                        if name == "server.address" else real(name))

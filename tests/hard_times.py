@@ -42,10 +42,10 @@ from tests.killed_records import (
     in_child,
     only_small,
     serve,
+    told_by,
     watch_moments,
 )
 
-ROOT = Path(__file__).parent.parent
 OPERATIONS = ("add", "keep", "ask", "teach", "carry_out", "resume", "policy", "fetch", "compare")
 LONG = ("teach", "carry_out", "compare")
 MEGABYTES = 8
@@ -386,13 +386,7 @@ def tried(step: int, every: int, operations: Sequence[str] = OPERATIONS) -> Iter
     """
     arguments = command(sys.executable, "-m", "tests.hard_times", "--step", str(step),
                         "--every", str(every), "--operations", *operations)
-    environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
-    with subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True,
-                          stdout=subprocess.PIPE) as process:
-        for line in process.stdout:
-            yield Tried(**json.loads(line))
-    if process.returncode:
-        raise RuntimeError(f"the process that tries ended with {process.returncode}")
+    return (Tried(**one) for one in told_by(arguments))
 
 
 if __name__ == "__main__":

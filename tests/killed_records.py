@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from forget.errors import ForgetError
 from forget.faces import kept as kept_on_disk
 from forget.faces.people import Photo
 from forget.methods import METHODS, Method
-from forget.records import bases, contributions, requests, taught
+from forget.records import bases, contributions, lineage, requests, taught
 from forget.request import parse_request
 from forget.warm import warm
 from tests import judged_records as judged
@@ -232,7 +232,7 @@ class Worker:
         return {}
 
     def ask(self) -> dict:
-        present = taught.learner_of(SMALL)
+        present = lineage.learner_of(SMALL)
         suited = [name for name in METHODS
                   if present is None or METHODS[name].learner == present.name]
         names = [one.name for one in contributions.contributors()] or NAMES[:1]
@@ -245,7 +245,7 @@ class Worker:
         return came_of(requests.carry_out(SMALL, now=self.draw.random() < 0.7))
 
     def teach(self) -> dict:
-        present = taught.learner_of(SMALL)
+        present = lineage.learner_of(SMALL)
         how = self.draw.choice((taught.RETRAIN, taught.FINETUNE))
         if present is None or self.draw.random() < 0.4:
             name = self.draw.choice(list(LEARNERS))
@@ -494,13 +494,22 @@ def killed(folder: Path, count: int, homes: int, seed: int) -> Iterator[Kill]:
     """Kill so many processes, spread over so many data folders; each kill when it was judged."""
     command = [sys.executable, "-m", "tests.killed_records", folder, "--kills", str(count),
                "--homes", str(homes), "--seed", str(seed)]
+    return (Kill(**one) for one in told_by(command))
+
+
+def told_by(command: Sequence[str | Path]) -> Iterator[dict]:
+    """Run a command in the folder of the project; each of its lines of JSON, as it comes.
+
+    Raises:
+        RuntimeError: it did not end well.
+    """
     environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
                           stdout=subprocess.PIPE) as process:
         for line in process.stdout:
-            yield Kill(**json.loads(line))
+            yield json.loads(line)
     if process.returncode:
-        raise RuntimeError(f"the process that kills ended with {process.returncode}")
+        raise RuntimeError(f"{command} ended with {process.returncode}")
 
 
 if __name__ == "__main__":

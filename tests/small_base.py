@@ -1,9 +1,10 @@
 """A base that is taught in a fraction of a second: people as clouds of 16 numbers."""
 
+import contextlib
 import dataclasses
+import sqlite3
 
 import numpy as np
-import pytest
 import torch
 
 from forget.data import Dataset, DatasetSource, Samples
@@ -14,9 +15,10 @@ from forget.faces.embed import key_of
 from forget.faces.people import person_name
 from forget.learners import learner_for
 from forget.paths import downloads
-from forget.records import bases
+from forget.records import database
 from forget.records.bases import Base, Given
 from forget.records.contributions import add
+from forget.watch import Watch
 
 PEOPLE = ("Ida", "Jon", "Kim", "Lea", "Max")
 SIZE = 16
@@ -92,16 +94,6 @@ def learner(name: str = "network", **settings):
     return learner_for(SMALL.source, name, settings)
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch) -> SmallBase:
-    """The only base there is, over an empty data folder."""
-    monkeypatch.setenv("FORGET_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(bases, "BASES", {SMALL.name: SMALL})
-    for module in ("requests", "trace", "commands"):
-        monkeypatch.setattr(f"forget.records.{module}.BASES", bases.BASES)
-    return SMALL
-
-
 @dataclasses.dataclass(frozen=True)
 class Person:
     """Somebody who gives: a name, and the seed that their rows come from."""
@@ -132,3 +124,26 @@ def stands(data: bytes) -> list[str]:
     """The files of the data folder that hold some bytes."""
     return sorted(str(path.relative_to(downloads())) for path in downloads().rglob("*")
                   if path.is_file() and data in path.read_bytes())
+
+
+def tamper(*statements: str) -> None:
+    """What somebody does who can write the file."""
+    with contextlib.closing(sqlite3.connect(database.path(), isolation_level=None)) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"
+                                  ).fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            assert db.execute(statement).rowcount
+
+
+class Impatient(Watch):
+    """Stops the work after so many steps of whatever phase."""
+
+    def __init__(self, steps: int):
+        self._left = steps
+
+    def step(self, step, seconds):
+        self._left -= 1
+
+    def cancelled(self):
+        return self._left <= 0

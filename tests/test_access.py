@@ -11,6 +11,7 @@ import streamlit
 from browser import server
 from streamlit.testing.v1 import AppTest
 
+from forget.faces.people import person_name
 from ui.access import Access, who
 
 ROOT = Path(__file__).parent.parent
@@ -134,6 +135,13 @@ def test_sign_in_without_one_of_its_settings_is_none(access, missing):
 ])
 def test_a_user_has_a_verified_address_or_a_subject_of_an_issuer(access, claims, user):
     assert access(user=claims).user == user
+
+
+def test_a_user_whose_name_is_too_long_still_has_one_of_their_own(access):
+    claims = [ANA | {"email_verified": False, "sub": letter * 255} for letter in "ab"]
+    names = {access(user=one).user for one in [*claims, ANA | {"email": f"{'a' * 90}@b.org"}]}
+    assert len(names) == 3
+    assert all(person_name(name) == name for name in names)
 
 
 def test_enrolling_is_for_this_machine_and_for_who_signed_in():

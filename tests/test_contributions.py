@@ -6,7 +6,7 @@ import torch
 from conftest import ROOT
 from made_up import Small as SmallEmbedder
 from made_up import aligned, find_faces, photo
-from small_base import ANA, BEN, SMALL, give, given, small, stands  # noqa: F401 - a fixture
+from small_base import ANA, BEN, SMALL, give, given, stands
 
 from forget.errors import BadImage, BadInput
 from forget.faces import embed
@@ -26,7 +26,7 @@ from forget.records.requests import ask
 
 
 @pytest.fixture(autouse=True)
-def _small(small):  # noqa: F811
+def _small(small):
     """The small base alone, over an empty folder."""
 
 

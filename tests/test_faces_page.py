@@ -1217,6 +1217,7 @@ def test_deleting_what_is_deleted_already_is_no_fault(home):
     assert len(people.kept_photos()) == 1
     shutil.rmtree(people.folder())
     assert people.kept_photos() == []
+    assert people.kept_people() == set()
 
 
 def usable(name: str) -> bool:
@@ -1236,6 +1237,7 @@ def test_what_is_kept_comes_back_under_the_same_name(home, name):
     people.keep([Photo(name, "1.png", b"x")])
     (kept,) = people.kept_photos()
     assert (kept.person, kept.data) == (name, b"x")
+    assert people.kept_people() == {name}
     inside = [path for path in home.rglob("*") if path.is_file()]
     assert [path.parent.parent for path in inside] == [people.folder()]
 
@@ -1248,6 +1250,7 @@ def test_names_that_mean_something_to_a_disk_come_back_too(home, name):
     people.keep([Photo(name, "1.png", b"x")])
     (kept,) = people.kept_photos()
     assert kept.person == name
+    assert people.kept_people() == {name}
     inside = [path for path in home.rglob("*") if path.is_file()]
     assert {path.parent.parent for path in inside} == {people.folder()}
 

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-import streamlit
-from small_base import ANA, BEN, given, learner, small  # noqa: F401 - a fixture
+from small_base import ANA, BEN, given, learner
 from small_data import finish, opened, ran, said
 from streamlit.testing.v1 import AppTest
 
@@ -19,19 +18,10 @@ from forget.records import requests, taught, trace
 from forget.records.contributions import Kept, add, contributors
 from ui import shared
 from ui.forget_me_work import CANCELLED
-from ui.frame import warm_up
 from ui.jobs import Job, State
 
 ROOT = Path(__file__).parent.parent
 PAGE = str(ROOT / "pages" / "forget_me.py")
-
-
-@pytest.fixture
-def base(small):  # noqa: F811
-    """The small base, and a server that has just started."""
-    assert warm_up().done.wait(60)
-    shared.resumed.clear()
-    return small
 
 
 @pytest.fixture
@@ -343,14 +333,6 @@ def test_a_certified_model_offers_the_certified_method_only(certified):
 
 
 # Who may see what.
-
-
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """The server can be reached from other machines."""
-    real = streamlit.get_option
-    monkeypatch.setattr(streamlit, "get_option", lambda name: "0.0.0.0"
-                        if name == "server.address" else real(name))
 
 
 AUTH = {"auth": {"redirect_uri": "https://forget.example.org/oauth2callback",

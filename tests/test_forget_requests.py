@@ -10,18 +10,18 @@ import threading
 import pytest
 import torch
 from conftest import weights_hash
-from small_base import (  # noqa: F401 - a fixture
+from small_base import (
     ANA,
     BEN,
     PEOPLE,
     SMALL,
+    Impatient,
     Person,
     SmallBase,
     SmallSource,
     give,
     given,
     quick,
-    small,
     stands,
 )
 
@@ -40,9 +40,10 @@ from forget.methods.gradient_ascent import GradientAscent
 from forget.methods.retrain import Retrain
 from forget.methods.sisa import SisaForget
 from forget.paths import downloads
-from forget.records import bases, database, ledger, requests, taught
+from forget.records import bases, database, ledger, lineage, replace, requests
 from forget.records.contributions import FIRST_ID, add, contributors, kept
 from forget.records.database import reading
+from forget.records.lineage import live
 from forget.records.requests import (
     ask,
     carry_out,
@@ -54,7 +55,7 @@ from forget.records.requests import (
     set_policy,
     waiting,
 )
-from forget.records.taught import FINETUNE, RETRAIN, live, teach
+from forget.records.taught import FINETUNE, RETRAIN, teach
 from forget.records.trace import Held, search, trace
 from forget.steps import drive
 from forget.watch import Watch
@@ -64,7 +65,7 @@ GUO = {"mode": "guo", "sigma": 10.0, "lam": 1.0}
 
 
 @pytest.fixture(autouse=True)
-def _small(small):  # noqa: F811
+def _small(small):
     """The small base alone, over an empty folder."""
 
 
@@ -104,7 +105,7 @@ def states() -> list[str]:
 
 
 def live_file():
-    (path,) = (one for one in (downloads() / taught.FOLDER).iterdir()
+    (path,) = (one for one in (downloads() / lineage.FOLDER).iterdir()
                if not one.name.endswith(store.SECRET))
     return path
 
@@ -223,7 +224,7 @@ def test_retraining_gives_what_never_having_known_gives():
     planned = plan(SMALL, [ANA.name])
     done = forget(ANA)
     with reading() as db:
-        assert taught._row(db, SMALL)["made"] == "retrain"
+        assert lineage.row_of(db, SMALL)["made"] == "retrain"
     dataset = planned.dataset()
     keep = ~torch.isin(dataset.train.ids, planned.request.ids)
     draw = generator(derive(0, "method", "retrain", 0))
@@ -552,26 +553,13 @@ def test_a_failed_request_does_not_keep_the_others_from_being_carried_out(error,
     tells_nothing(entries(), (ANA, BEN))
 
 
-def impatient(steps: int) -> Watch:
-    class Impatient(Watch):
-        left = steps
-
-        def step(self, step, seconds):
-            self.left -= 1
-
-        def cancelled(self):
-            return self.left <= 0
-
-    return Impatient()
-
-
 @pytest.mark.parametrize("name", list(METHODS))
 def test_a_stopped_request_goes_on_waiting_and_is_done_the_next_time(name):
     teach_all(METHODS[name].learner)
     row, had = now().row, len(entries())
     asked(ANA, make(METHODS[name], {}))
     with pytest.raises(Cancelled):
-        carry_out(SMALL, impatient(1))
+        carry_out(SMALL, Impatient(1))
     assert (now().row, states(), len(entries())) == (row, ["waiting"], had + 1)
     assert len(kept(SMALL, ANA.name)) == 4
     (done,) = carry_out(SMALL, references=0)
@@ -623,7 +611,7 @@ def test_what_cannot_be_cleaned_up_at_once_is_said_and_the_request_is_done(error
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(taught, "scrub", unable)
+        patch.setattr(replace, "scrub", unable)
         done = forget(ANA)
     assert str(error) in done.untidy and states() == ["done"]
     assert carry_out(SMALL) == []  # whoever comes next cleans up
@@ -638,7 +626,7 @@ def test_a_page_that_reads_meanwhile_puts_the_cleaning_off(monkeypatch):
         db.execute("SELECT count(*) FROM sample").fetchone()
         done = forget(ANA)
         assert done.untidy and states() == ["done"]
-    assert taught.tidy() == ""
+    assert replace.tidy() == ""
     nothing_left(ANA, rows)
 
 
@@ -701,12 +689,12 @@ def test_a_start_of_the_program_cleans_up_though_nobody_waits(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(taught, "scrub", killed)
+        patch.setattr(replace, "scrub", killed)
         with contextlib.suppress(KeyboardInterrupt), \
                 contextlib.closing(database._connect(database.path())):  # the log stays
             forget(ANA)
         assert states() == ["done"]
-    left = downloads() / taught.FOLDER / "small-00.safetensors"
+    left = downloads() / lineage.FOLDER / "small-00.safetensors"
     left.write_bytes(rows[0].x.numpy().tobytes())
     assert resume() == []
     nothing_left(ANA, rows)

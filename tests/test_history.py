@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from small_base import (  # noqa: F401 - a fixture
+from small_base import (
     ANA,
     BEN,
     PEOPLE,
@@ -12,7 +12,6 @@ from small_base import (  # noqa: F401 - a fixture
     give,
     given,
     quick,
-    small,
 )
 
 from forget.methods.certified import Certified
@@ -31,7 +30,7 @@ GUO = {"mode": "guo", "sigma": 10.0, "lam": 1.0}
 
 
 @pytest.fixture(autouse=True)
-def _small(small):  # noqa: F811
+def _small(small):
     """The small base alone, over an empty folder."""
 
 

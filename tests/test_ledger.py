@@ -11,6 +11,7 @@ import sqlite3
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_base import tamper
 
 from forget.errors import BadInput, ForgetError
 from forget.records import database, ledger
@@ -277,16 +278,6 @@ def test_a_key_that_was_replaced_is_said(written, monkeypatch):
 
 
 # In the file
-
-
-def tamper(*statements: str) -> None:
-    """What somebody does who can write the file."""
-    with contextlib.closing(sqlite3.connect(database.path(), isolation_level=None)) as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"
-                                  ).fetchall():
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            assert db.execute(statement).rowcount
 
 
 ALTERED = (

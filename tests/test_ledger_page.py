@@ -1,12 +1,10 @@
 """The page Ledger through Streamlit's own test driver, over a base that is taught in moments."""
 
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
-import streamlit
-from small_base import ANA, BEN, given, learner, small  # noqa: F401 - a fixture
+from small_base import ANA, BEN, given, learner, tamper
 from small_data import finish, opened, ran, said
 from streamlit.testing.v1 import AppTest
 
@@ -14,22 +12,12 @@ from forget.errors import BadInput
 from forget.methods import METHODS
 from forget.records import ledger, requests, taught
 from forget.records.contributions import add, contributors
-from forget.records.database import path, reading
+from forget.records.database import reading
 from forget.records.history import Moment
-from ui import shared
-from ui.frame import warm_up
 from ui.ledger_charts import accuracy, spending
 
 ROOT = Path(__file__).parent.parent
 PAGE = str(ROOT / "pages" / "ledger.py")
-
-
-@pytest.fixture
-def base(small):  # noqa: F811
-    """The small base, and a server that has just started."""
-    assert warm_up().done.wait(60)
-    shared.resumed.clear()
-    return small
 
 
 @pytest.fixture
@@ -50,14 +38,6 @@ def waiting(taught_base):
     return taught_base
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """The server can be reached from other machines."""
-    real = streamlit.get_option
-    monkeypatch.setattr(streamlit, "get_option", lambda name: "0.0.0.0"
-                        if name == "server.address" else real(name))
-
-
 def page() -> AppTest:
     return opened(PAGE)
 
@@ -73,14 +53,6 @@ def carry_out(at: AppTest) -> AppTest:
 
 def rows(at: AppTest) -> list[dict]:
     return at.dataframe[0].value.to_dict("records")
-
-
-def tamper(statement: str) -> None:
-    """Change the ledger behind the program's back."""
-    with sqlite3.connect(path()) as db:
-        for name in ("ledger_keeps", "ledger_stays"):
-            db.execute(f"DROP TRIGGER {name}")
-        db.execute(statement)
 
 
 def exported() -> str:

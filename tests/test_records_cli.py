@@ -5,7 +5,7 @@ import json
 import sqlite3
 
 import pytest
-from small_base import ANA, BEN, SMALL, Person, give, rows, small  # noqa: F401 - a fixture
+from small_base import ANA, BEN, SMALL, Person, give, rows, tamper
 
 from forget import cli
 from forget.faces import kept as kept_on_disk
@@ -13,7 +13,7 @@ from forget.faces.people import Photo
 from forget.methods.certified import Certified
 from forget.methods.finetune import FineTune
 from forget.paths import downloads
-from forget.records import commands, contributions, database, ledger, requests, taught
+from forget.records import commands, contributions, database, ledger, lineage, requests
 from forget.records.bases import Digits
 from forget.records.contributions import contributors, kept
 from forget.records.database import reading
@@ -24,7 +24,7 @@ CLEO = Person("Cleo", 103)
 
 
 @pytest.fixture(autouse=True)
-def _small(small, monkeypatch):  # noqa: F811
+def _small(small, monkeypatch):
     """The small base alone, over an empty folder, and nothing to warm up for."""
     monkeypatch.setattr(commands, "warm", lambda: None)
 
@@ -67,15 +67,6 @@ def entries() -> list[ledger.Entry]:
         return ledger.entries(db)
 
 
-def tamper(*statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(database.path(), isolation_level=None)) as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"
-                                  ).fetchall():
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            assert db.execute(statement).rowcount
-
-
 # teach
 
 
@@ -97,11 +88,11 @@ def test_the_kind_of_model_can_be_chosen_and_stays(forget, files, learner):
     give(ANA)
     knobs = {"sisa": ("--set", "shards=2", "--set", "slices=2")}.get(learner, ())
     assert forget("teach", "small", "--learner", learner, *knobs)[0] == 0
-    before = taught.learner_of(SMALL)
+    before = lineage.learner_of(SMALL)
     assert before.name == learner
     give(BEN)
     assert forget("teach", "small")[0] == 0
-    assert taught.learner_of(SMALL) == before
+    assert lineage.learner_of(SMALL) == before
 
 
 def test_a_seed_that_was_chosen_stays_until_another_is_given(forget):
@@ -111,7 +102,7 @@ def test_a_seed_that_was_chosen_stays_until_another_is_given(forget):
     assert (status, "nothing new" in err) == (2, True)
     give(BEN)
     assert forget("teach", "small")[0] == 0
-    assert taught.live(SMALL, taught.learner_of(SMALL)).seed == 3
+    assert lineage.live(SMALL, lineage.learner_of(SMALL)).seed == 3
     assert forget("teach", "small", "--seed", 0)[0] == 0
 
 

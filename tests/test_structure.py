@@ -18,6 +18,10 @@ ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.
 TRIALS = ("forget.shadows", "forget.audit", "forget.compare", "forget.report", "forget.frauds")
 """What puts methods on trial: a single run knows nothing of it."""
 
+RECORDS = ("database", "ledger", "bases", "contributions", "lineage", "replace", "taught",
+           "requests", "history", "trace", "commands")
+"""The records, each knowing nothing of those after it."""
+
 FORBIDDEN = {
     "forget": ("streamlit", "ui", "pages", "app"),
     "forget.data": (
@@ -50,16 +54,8 @@ FORBIDDEN = {
     "forget.run": ("forget.cli", "forget.export", "forget.records", *TRIALS),
     "forget.terminal": ("forget.cli", "forget.records", "forget.run", *TRIALS),
     "forget.records": ("forget.cli", "forget.export", *TRIALS),
-    "forget.records.database": tuple(f"forget.records.{name}" for name in (
-        "ledger", "bases", "contributions", "taught", "requests", "trace", "history", "commands")),
-    "forget.records.ledger": tuple(f"forget.records.{name}" for name in (
-        "bases", "contributions", "taught", "requests", "trace", "history", "commands")),
-    "forget.records.contributions": tuple(f"forget.records.{name}" for name in (
-        "taught", "requests", "trace", "history", "commands")),
-    "forget.records.taught": tuple(f"forget.records.{name}" for name in (
-        "requests", "trace", "history", "commands")),
-    "forget.records.requests": tuple(f"forget.records.{name}" for name in (
-        "trace", "history", "commands")),
+    **{f"forget.records.{name}": tuple(f"forget.records.{after}" for after in RECORDS[place:])
+       for place, name in enumerate(RECORDS, 1)},
     "forget.shadows": ("forget.audit", "forget.compare", "forget.cli", "forget.export",
                        "forget.report", "forget.frauds"),
     "forget.audit": ("forget.compare", "forget.cli", "forget.export", "forget.report",
@@ -149,6 +145,7 @@ def test_no_import_goes_back(copied):
     ("forget/run.py", "from forget.records import taught", "forget.records"),
     ("forget/records/ledger.py", "from forget.records.taught import teach",
      "forget.records.taught"),
+    ("forget/records/lineage.py", "from forget.records import replace", "forget.records.replace"),
     ("forget/learn.py", "from forget import cli", "forget.cli"),
     ("forget/methods/retrain.py", "from forget.learn import learn", "forget.learn"),
     ("forget/brand_new.py", "import streamlit", "streamlit"),

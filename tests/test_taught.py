@@ -9,15 +9,15 @@ import sqlite3
 import pytest
 import torch
 from conftest import weights_hash
-from small_base import (  # noqa: F401 - a fixture
+from small_base import (
     ANA,
     BEN,
     PEOPLE,
     SMALL,
+    Impatient,
     give,
     given,
     quick,
-    small,
     stands,
 )
 
@@ -27,27 +27,17 @@ from forget.learners import LEARNERS
 from forget.methods.retrain import Retrain
 from forget.metrics.accuracy import Predictions
 from forget.paths import downloads
-from forget.records import database, ledger, taught
+from forget.records import database, ledger, lineage, replace, taught
 from forget.records.contributions import add, kept
 from forget.records.database import reading, writing
+from forget.records.lineage import classes_with, dataset_with, learner_of, live
+from forget.records.replace import becoming, tidy
 from forget.records.requests import ask
-from forget.records.taught import (
-    FINETUNE,
-    RETRAIN,
-    becoming,
-    classes_with,
-    dataset_with,
-    expected_seconds,
-    learner_of,
-    live,
-    teach,
-    tidy,
-)
-from forget.watch import Watch
+from forget.records.taught import FINETUNE, RETRAIN, expected_seconds, teach
 
 
 @pytest.fixture(autouse=True)
-def _small(small):  # noqa: F811
+def _small(small):
     """The small base alone, over an empty folder."""
 
 
@@ -66,25 +56,8 @@ def entries() -> list[ledger.Entry]:
 
 
 def files() -> list[str]:
-    folder = downloads() / taught.FOLDER
+    folder = downloads() / lineage.FOLDER
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-
-def cancelled_after(steps: int) -> Watch:
-    """A watch that stops the work after so many steps of whatever phase."""
-    class Impatient(Watch):
-        left = steps
-
-        def step(self, step, seconds):
-            self.left -= 1
-
-        def cancelled(self):
-            return self.left <= 0
-
-    return Impatient()
-
-
-# Before anything was taught
 
 
 def test_before_anything_was_taught_the_model_is_the_original():
@@ -243,7 +216,7 @@ def test_the_entry_says_what_was_done_and_binds_the_live_file():
 
 def sha256_of_live() -> str:
     (name,) = (one for one in files() if not one.endswith(store.SECRET))
-    return store.sha256_of(taught.home(name))
+    return store.sha256_of(lineage.home(name))
 
 
 def test_what_learning_took_is_known_for_the_next_time():
@@ -264,7 +237,7 @@ def test_one_model_a_base_lies_on_disk_for_its_owner_alone(name):
         give(person)
         teach(SMALL, RETRAIN, quick(name))
     assert len(files()) == 1 + quick(name).keeps
-    for path in (downloads() / taught.FOLDER).iterdir():
+    for path in (downloads() / lineage.FOLDER).iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         for said in (ANA.name, BEN.name, "Ana", "Ben"):
             assert said.encode() not in path.read_bytes()
@@ -290,7 +263,7 @@ def test_files_that_no_row_names_are_removed():
     give(ANA)
     teach(SMALL, RETRAIN, quick("convex"))
     here = files()
-    folder = downloads() / taught.FOLDER
+    folder = downloads() / lineage.FOLDER
     for name in ("small-0000000000000000.safetensors", "small-00.secret.safetensors",
                  ".small-00.safetensors.x1y2", here[0] + ".copy"):
         (folder / name).write_bytes(b"left behind")
@@ -301,7 +274,7 @@ def test_files_that_no_row_names_are_removed():
 
 def test_a_folder_among_the_models_hinders_nobody():
     give(ANA)
-    (downloads() / taught.FOLDER / "somebody's").mkdir(parents=True)
+    (downloads() / lineage.FOLDER / "somebody's").mkdir(parents=True)
     teach(SMALL, RETRAIN, quick())
     assert now().samples == ids()
 
@@ -315,7 +288,7 @@ def test_a_model_that_another_program_put_there_meanwhile_is_not_overwritten():
     there, had = now(), entries()
     after = dataclasses.replace(before, made="other")
     with pytest.raises(BadInput, match="meanwhile"), \
-            becoming(before, after, taught.Files.of(before.stored)) as (db, _):
+            becoming(before, after, replace.Files.of(before.stored)) as (db, _):
         ledger.append(db, "taught", {})
     assert (now().row, now().samples, entries()) == (there.row, there.samples, had)
     tidy()
@@ -327,7 +300,7 @@ def test_what_breaks_off_in_the_middle_of_the_change_leaves_the_model_before():
     teach(SMALL, RETRAIN, quick())
     before, had = now(), entries()
     with pytest.raises(KeyboardInterrupt), \
-            becoming(before, before, taught.Files.of(before.stored)) as (db, _):
+            becoming(before, before, replace.Files.of(before.stored)) as (db, _):
         ledger.append(db, "taught", {})
         raise KeyboardInterrupt
     assert (now().row, entries()) == (before.row, had)
@@ -341,7 +314,7 @@ def test_stopped_teaching_changes_nothing(how):
     give(BEN)
     before, had = now().row, entries()
     with pytest.raises(Cancelled):
-        teach(SMALL, how, quick(), watch=cancelled_after(5))
+        teach(SMALL, how, quick(), watch=Impatient(5))
     assert (now().row, entries(), len(files())) == (before, had, 1)
     teach(SMALL, how, quick())
     assert now().samples == ids()
@@ -384,12 +357,12 @@ def test_what_cannot_be_cleaned_up_now_is_said_and_done_the_next_time(error, mon
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(taught, "scrub", unable)
+        patch.setattr(replace, "scrub", unable)
         done = teach(SMALL, RETRAIN, quick())
         assert str(error) in done.untidy
     assert now().samples == ids()
     with reading() as db:
-        assert [row[0] for row in db.execute("SELECT what FROM chore")] == [taught.SCRUB]
+        assert [row[0] for row in db.execute("SELECT what FROM chore")] == [replace.SCRUB]
     assert tidy() == ""
     with reading() as db:
         assert db.execute("SELECT count(*) FROM chore").fetchone()[0] == 0
@@ -399,9 +372,9 @@ def test_a_damaged_model_is_said_and_nobody_is_given_another():
     give(ANA)
     teach(SMALL, RETRAIN, quick())
     (name,) = files()
-    data = bytearray(taught.home(name).read_bytes())
+    data = bytearray(lineage.home(name).read_bytes())
     data[-3] ^= 1
-    taught.home(name).write_bytes(bytes(data))
+    lineage.home(name).write_bytes(bytes(data))
     with pytest.raises(DamagedFile):
         now()
 

@@ -16,7 +16,6 @@ from small_base import (
     given,
     learner,
     rows,
-    small,  # noqa: F401
 )
 from small_data import finish, ran, said
 from streamlit.testing.v1 import AppTest
@@ -28,7 +27,7 @@ from forget.faces.detect import Found
 from forget.knobs import make
 from forget.methods import METHODS
 from forget.paths import downloads
-from forget.records import requests, taught
+from forget.records import lineage, requests, taught
 from forget.records.contributions import add, contributors, kept
 from forget.records.database import NAME, WORK
 from forget.records.taught import FINETUNE, RETRAIN
@@ -53,7 +52,7 @@ st.navigation([st.Page("{ROOT}/pages/teach.py", default=True),
 
 
 @pytest.fixture
-def page(small) -> AppTest:  # noqa: F811
+def page(small) -> AppTest:
     """The page over a base of which nothing was taught."""
     return opened()
 
@@ -169,7 +168,7 @@ def test_only_an_ordinary_network_can_go_on_training(page):
     assert at.radio(key="teach.small.how.True").options == list(taught.WAYS.values())
     at.radio(key="teach.small.kind").set_value("Certified head").run()
     at = taught_page(at)
-    assert taught.learner_of(SMALL).name == "convex"
+    assert lineage.learner_of(SMALL).name == "convex"
     assert at.radio(key="teach.small.how.False").options == [taught.WAYS[RETRAIN]]
     assert "cannot go on training" in said(at)
 
@@ -189,7 +188,7 @@ def test_another_kind_of_model_can_be_made_of_what_is_learnt_already(page):
     assert not disabled(at, "teach.small.go")
     press(at, "teach.small.go")
     at = finish(at, held(at))
-    assert taught.learner_of(SMALL).name == "sisa"
+    assert lineage.learner_of(SMALL).name == "sisa"
     assert "No sample of yours was new to it." in said(at)
 
 
@@ -296,7 +295,7 @@ def test_cancelling_keeps_what_was_added_and_says_so(page):
     assert held(at).pile == []
     assert len(kept(SMALL)) == 3
     assert "3 rows given before are not learnt yet" in said(at)
-    assert taught.live_row(SMALL) is None
+    assert lineage.live_row(SMALL) is None
 
 
 def test_cancelling_before_anything_is_kept_leaves_the_pile(page):
@@ -319,7 +318,7 @@ def signed_in(monkeypatch, user: str | None) -> None:
             local=False, sign_in=user is not None, user=user))
 
 
-def test_who_signed_in_gives_by_that_name_and_sees_nobody_elses(small, monkeypatch):  # noqa: F811
+def test_who_signed_in_gives_by_that_name_and_sees_nobody_elses(small, monkeypatch):
     add(SMALL, BEN.name, [("Yan", one) for one in given(BEN.seed, 2)])
     signed_in(monkeypatch, "ana@example.org")
     at = upload(opened(), "Zoe", files(ANA.seed, 3))
@@ -331,7 +330,7 @@ def test_who_signed_in_gives_by_that_name_and_sees_nobody_elses(small, monkeypat
 
 
 def test_data_that_are_not_there_are_fetched_first_and_again_when_it_failed(
-        small, monkeypatch):  # noqa: F811
+        small, monkeypatch):
     fetched = []
 
     def load(self, progress):
@@ -348,7 +347,7 @@ def test_data_that_are_not_there_are_fetched_first_and_again_when_it_failed(
     assert len(fetched) == 2
 
 
-def test_where_nobody_may_enrol_the_page_shows_nothing_of_people(small, monkeypatch):  # noqa: F811
+def test_where_nobody_may_enrol_the_page_shows_nothing_of_people(small, monkeypatch):
     add(SMALL, BEN.name, [("Yan", one) for one in given(BEN.seed, 2)])
     signed_in(monkeypatch, None)
     at = opened()

@@ -17,15 +17,13 @@ from hypothesis import HealthCheck, example, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from small_base import (  # noqa: F401 - a fixture
+from small_base import (
     ANA,
     BEN,
     SMALL,
-    Person,
     give,
     given,
     quick,
-    small,
 )
 
 from forget.data import find_dataset
@@ -35,7 +33,7 @@ from forget.faces import kept as kept_on_disk
 from forget.faces.people import Photo
 from forget.methods.retrain import Retrain
 from forget.paths import downloads
-from forget.records import database, taught, trace
+from forget.records import database, replace, trace
 from forget.records.bases import Digits, Given
 from forget.records.contributions import add
 from forget.records.requests import ask, carry_out, erase_kept, set_policy
@@ -46,7 +44,7 @@ RNG = np.random.default_rng(5)
 
 
 @pytest.fixture(autouse=True)
-def _small(small):  # noqa: F811
+def _small(small):
     """The small base alone, over an empty folder."""
 
 
@@ -388,5 +386,5 @@ def test_a_model_that_no_record_names_is_said_until_it_is_deleted():
     plant("taught/small-0123.safetensors", b"weights of a process that was killed")
     assert [(hit.file, "no record names" in hit.what) for hit in trace.trace(ANA.name)[1]] == [
         ("taught/small-0123.safetensors", True)]
-    taught.tidy()
+    replace.tidy()
     assert trace.trace(ANA.name)[1] == []

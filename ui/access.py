@@ -4,6 +4,7 @@ Imports nothing slow: the frame asks on every page.
 """
 
 import dataclasses
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,9 @@ OF_PROVIDER = ("client_id", "client_secret", "server_metadata_url")
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host")
 """Headers of a request that came through a proxy, which may have let in anybody."""
+
+LONGEST = 80
+"""Letters of a name that the rest of the program takes."""
 
 PROTECTIONS = ("server.enableXsrfProtection", "server.enableCORS")
 
@@ -139,10 +143,15 @@ def _user() -> str | None:
 
     An e-mail address counts only where the provider has verified it. A subject is unique for its
     issuer only, so the issuer goes with it; then nobody's subject is another's address either.
+    What is too long for a name stands there as its hash: a subject may have 255 letters.
     """
     said = st.user.to_dict()
     if said.get("is_logged_in") is not True:
         return None
     if said.get("email") and said.get("email_verified") is True:
-        return said["email"]
-    return f"{said['sub']} of {said.get('iss', 'an unnamed issuer')}" if said.get("sub") else None
+        name = said["email"]
+    elif said.get("sub"):
+        name = f"{said['sub']} of {said.get('iss', 'an unnamed issuer')}"
+    else:
+        return None
+    return name if len(name) <= LONGEST else f"user {hashlib.sha256(name.encode()).hexdigest()}"

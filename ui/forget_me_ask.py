@@ -7,10 +7,10 @@ import streamlit as st
 from forget.learners import LEARNERS, Learner
 from forget.methods import METHODS, Method
 from forget.methods.retrain import Retrain
-from forget.records import bases, requests, taught
+from forget.records import bases, lineage, requests
 from forget.records.bases import Base
+from forget.records.lineage import has_budget
 from forget.records.requests import Asked
-from forget.records.taught import has_budget
 from forget.records.trace import Held
 from ui.forget_form import choose_references
 from ui.forget_me_forecast import announced
@@ -80,7 +80,7 @@ def _part(base: Base, there: Held) -> Part:
     learnt = any(base_of(file) == base.name for file in there.models)
     mine = [one for one in queue if one.contributor == there.name]
     return Part(base, sum(one.base == base.name for one in there.samples),
-                taught.learner_of(base), learnt, mine[0] if mine else None, queue,
+                lineage.learner_of(base), learnt, mine[0] if mine else None, queue,
                 requests.policy(base))
 
 
@@ -133,7 +133,7 @@ def _policy(part: Part) -> str:
 def _question(part: Part, method: Method, name: str) -> Question:
     """All that goes with it is counted: who waits goes first, or together with it."""
     names = {*(one.contributor for one in part.queue), name}
-    return Question(part.base.name, taught.live_row(part.base), method, tuple(sorted(names)))
+    return Question(part.base.name, lineage.live_row(part.base), method, tuple(sorted(names)))
 
 
 def _press(held: Working, there: Held, methods: dict[str, Method], references: int,

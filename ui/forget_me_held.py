@@ -3,9 +3,9 @@
 import streamlit as st
 from PIL import Image
 
-from forget.faces.kept import kept_photos
+from forget.faces.kept import kept_people
 from forget.faces.people import spelling
-from forget.records import bases, requests, taught
+from forget.records import bases, lineage, requests
 from forget.records.bases import Base
 from forget.records.contributions import Kept, contributors
 from forget.records.trace import Held, Hit
@@ -27,8 +27,7 @@ def choose_contributor(held: Working) -> str | None:
         name = spelling(access.user)
         st.markdown(f"You are signed in as **{plain(name)}**.")
         return name
-    names = sorted({one.name for one in contributors()} | {one.person for one in kept_photos()},
-                   key=str.casefold)
+    names = sorted({one.name for one in contributors()} | kept_people(), key=str.casefold)
     return _chosen(held, tuple(names))
 
 
@@ -121,7 +120,7 @@ def _elsewhere(there: Held) -> None:
         own = sum(one.base == base_of(file) for one in there.samples)
         of_them = f"all {own} of them" if number == own else f"{number} of these {own}"
         lines.append(f"- **The model of {bases.BASES[base_of(file)].title} learnt from "
-                     f"{of_them}**: `{taught.FOLDER}/{file}`")
+                     f"{of_them}**: `{lineage.FOLDER}/{file}`")
     if there.samples and not there.models:
         lines.append("- **No model has learnt from them** yet.")
     if there.photos:

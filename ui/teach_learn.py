@@ -8,7 +8,7 @@ from forget.errors import BadInput
 from forget.faces.people import person_name
 from forget.learners import Learner, learner_for
 from forget.methods.finetune import FineTune
-from forget.records import taught
+from forget.records import lineage
 from forget.records.bases import Base, Digits
 from forget.records.contributions import Kept
 from forget.records.taught import FINETUNE, RETRAIN, WAYS
@@ -52,7 +52,7 @@ def kinds(base: Base) -> list[Kind]:
 def learn(held: Lesson, contributor: str) -> None:
     """Choose how, see what it costs, and press the button."""
     waiting = _waiting(held)
-    present = taught.learner_of(held.base)
+    present = lineage.learner_of(held.base)
     how, learner = _recipe(held, present)
     other = how == RETRAIN and present is not None and learner != present
     if isinstance(held.job, Learning):

@@ -16,10 +16,11 @@ from forget.faces.embedders import find_embedder
 from forget.faces.people import printable
 from forget.learners import Learner
 from forget.metrics.accuracy import predict
-from forget.records import taught
+from forget.records import lineage, taught
 from forget.records.bases import Base, Faces, Given
 from forget.records.contributions import Kept, add, kept, unasked
-from forget.records.taught import Live, Taught
+from forget.records.lineage import Live
+from forget.records.taught import Taught
 from ui import shared
 from ui.frame import sentence
 from ui.jobs import Holder, Job
@@ -234,19 +235,19 @@ class Lesson(Holder):
     @property
     def changed(self) -> bool:
         """Whether the model became another one since this tab taught it."""
-        return taught.live_row(self.base) != self.result.taught.after.row
+        return lineage.live_row(self.base) != self.result.taught.after.row
 
     def waiting(self) -> list[Kept]:
         """What was given, by anybody, and is not learnt yet."""
-        those, row = unasked(self.base), taught.live_row(self.base)
+        those, row = unasked(self.base), lineage.live_row(self.base)
         if row != self.learnt_by[0]:
-            learnt = row and taught.live(self.base, taught.learner_of(self.base)).samples
+            learnt = row and lineage.live(self.base, lineage.learner_of(self.base)).samples
             self.learnt_by = row, learnt or frozenset()
         return [one for one in those if one.id not in self.learnt_by[1]]
 
     def cost(self, how: str, learner: Learner) -> float | None:
         """Seconds that learning takes about, None where nothing is known."""
-        recipe = how, learner, taught.live_row(self.base)
+        recipe = how, learner, lineage.live_row(self.base)
         if recipe not in self.costs:
             self.costs[recipe] = taught.expected_seconds(self.base, how, learner)
         return self.costs[recipe]

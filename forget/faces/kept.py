@@ -39,6 +39,13 @@ def folder_of(person: str) -> Path:
     return folder() / name
 
 
+def kept_people() -> set[str]:
+    """Whose photos lie there, by the folders alone: no photo is read."""
+    places = folder().iterdir() if folder().is_dir() else ()
+    return {_kept_name(place) for place in places if place.is_dir() and not is_junk(place.name)
+            and any(path.is_file() for path in place.rglob("*"))}
+
+
 def kept_photos() -> list[Photo]:
     """The photos that somebody asked to keep on this machine."""
     if not folder().is_dir():

@@ -12,7 +12,7 @@ from forget.errors import BadInput, NotVerified
 from forget.knobs import make
 from forget.learners import LEARNERS, learner_for
 from forget.methods import METHODS, Method
-from forget.records import ledger, requests, taught, trace
+from forget.records import ledger, lineage, requests, taught, trace
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import add
 from forget.records.database import reading
@@ -97,8 +97,8 @@ def _recipe(base: Base, options: argparse.Namespace):
     """The learner and seed that a new model has: as asked, else as the present one's."""
     knobs = {name.removeprefix("learner."): value
              for name, value in assignments(options.knobs).items()}
-    present = taught.learner_of(base)
-    seed = taught.seed_of(base) if options.seed is None else options.seed
+    present = lineage.learner_of(base)
+    seed = lineage.seed_of(base) if options.seed is None else options.seed
     if options.learner is None and not knobs and present is not None:
         return present, seed
     name = options.learner or (present.name if present else "network")
@@ -131,7 +131,7 @@ def _erase(options: argparse.Namespace) -> None:
 
 
 def _method(base: Base, name: str | None, settings: dict[str, str]) -> Method:
-    learner = taught.learner_of(base)
+    learner = lineage.learner_of(base)
     default = requests.EXACT[learner.name] if learner else "retrain"
     return make(METHODS[name or default], settings)
 
@@ -200,7 +200,7 @@ def _trace(options: argparse.Namespace) -> None:
         for base, number in counts.items():
             print(f"{base}: {number} samples")
         for file, number in held.models.items():
-            print(f"model {taught.FOLDER}/{file}: learnt from {number} of them")
+            print(f"model {lineage.FOLDER}/{file}: learnt from {number} of them")
         print("ledger entries about them: " + (", ".join(map(str, held.entries)) or "none"))
         if held.photos:
             print(f"kept photos: {len(held.photos)}")

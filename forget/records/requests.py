@@ -27,19 +27,9 @@ from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import GONE, Kept, kept
 from forget.records.database import path as database_path
 from forget.records.database import reading, working, writing
-from forget.records.taught import (
-    Files,
-    Live,
-    becoming,
-    dataset_with,
-    has_budget,
-    learner_of,
-    live,
-    must_scrub,
-    say_waiting,
-    spent_of,
-    tidy,
-)
+from forget.records.lineage import Live, dataset_with, has_budget, learner_of, live, spent_of
+from forget.records.replace import Files, becoming, must_scrub, tidy
+from forget.records.taught import say_waiting
 from forget.request import NOTHING, Forgotten, Request, split
 from forget.result import Result, Start
 from forget.run import run

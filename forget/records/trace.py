@@ -21,7 +21,7 @@ from forget.faces import kept as kept_on_disk
 from forget.faces.embedders import EMBEDDERS
 from forget.faces.people import person_name, spelling
 from forget.paths import downloads
-from forget.records import ledger, taught
+from forget.records import ledger, lineage, replace
 from forget.records.bases import BASES, Given
 from forget.records.contributions import Kept, kept
 from forget.records.database import path as database_path
@@ -156,9 +156,9 @@ def trace(name: str, files: Sequence[bytes] = ()) -> tuple[Held, list[Hit]]:
     there = held(name)
     given = [*there.samples, *(one for data in files for one in like(data))]
     hits = search(name, given, files)
-    named = {f"{taught.FOLDER}/{file}": "a model that learnt from the samples"
+    named = {f"{lineage.FOLDER}/{file}": "a model that learnt from the samples"
              for file in there.models}
-    named |= {f"{taught.FOLDER}/{path.name}": UNNAMED for path in taught.leftovers()[0]}
+    named |= {f"{lineage.FOLDER}/{path.name}": UNNAMED for path in replace.leftovers()[0]}
     return there, sorted({*hits, *(Hit(file, what) for file, what in named.items())},
                          key=lambda hit: (hit.file, hit.what))
 

@@ -1,0 +1,175 @@
+"""The model of a base as it is now, which samples it learnt from, and the data it stands for.
+
+There is one model a base, the live one. Which samples it learnt from is its lineage, in the
+records; a sample cannot be deleted there while a model's lineage holds it.
+"""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from forget import store
+from forget.data import Dataset, Samples
+from forget.errors import BadInput, DamagedFile
+from forget.features import CHUNK, rows_of
+from forget.knobs import make
+from forget.learn import start_from
+from forget.learners import LEARNERS, Learner
+from forget.paths import downloads
+from forget.records.bases import Base, base_called
+from forget.records.contributions import FIRST_ID, Kept, kept, samples_of
+from forget.records.database import reading
+from forget.represent import represent
+from forget.store import Stored
+from forget.watch import UNWATCHED, Watch
+
+FOLDER = "taught"
+
+GIVEN = "+given"
+"""Ends the name of a base's data together with what was given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """The model of a base as it is now.
+
+    ``row``: its row in the records, None before anything was taught.  ``classes``: its names for
+    outputs, in order.  ``samples``: ids of the given samples that it learnt from.  ``made``: how.
+    """
+
+    base: Base
+    learner: Learner
+    seed: int
+    stored: Stored
+    classes: tuple[str, ...]
+    samples: frozenset[int]
+    made: str
+    row: int | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        return self.stored.model
+
+    def learnt(self) -> list[Kept]:
+        """The given samples that it learnt from, as they are held."""
+        return [one for one in kept(self.base) if one.id in self.samples]
+
+
+def learner_of(base: Base) -> Learner | None:
+    """The recipe of a base's model, None before anything was taught."""
+    row = _present(base)
+    return None if row is None else _learner(row)
+
+
+def seed_of(base: Base) -> int:
+    """The seed of a base's model, 0 before anything was taught."""
+    row = _present(base)
+    return 0 if row is None else row["seed"]
+
+
+def live(base: Base, learner: Learner, seed: int = 0, watch: Watch = UNWATCHED) -> Live:
+    """The model as it is now; before anything was taught, the original of ``learner``."""
+    with reading() as db:
+        row = row_of(db, base)
+        samples = frozenset() if row is None else _lineage(db, row["id"])
+    if row is None:
+        dataset = base.dataset()
+        return Live(base, learner, seed, start_from(learner, dataset, seed, watch).stored,
+                    dataset.classes, frozenset(), "original")
+    try:
+        stored = store.load(home(row["file"]))
+    except DamagedFile:
+        if live_row(base) == row["id"]:
+            raise
+        return live(base, learner, seed, watch)  # another one took its place meanwhile
+    return Live(base, _learner(row), row["seed"], stored, tuple(json.loads(row["classes"])),
+                samples, row["made"], row["id"])
+
+
+def live_row(base: Base) -> int | None:
+    """Which model is live, so that a page sees that another one has become so."""
+    row = _present(base)
+    return None if row is None else row["id"]
+
+
+def _present(base: Base) -> sqlite3.Row | None:
+    with reading() as db:
+        return row_of(db, base)
+
+
+def row_of(db: sqlite3.Connection, base: Base) -> sqlite3.Row | None:
+    return db.execute("SELECT * FROM model WHERE base = ?", (base.name,)).fetchone()
+
+
+def _learner(row: sqlite3.Row) -> Learner:
+    return make(LEARNERS[row["learner"]], json.loads(row["settings"]))
+
+
+def _lineage(db: sqlite3.Connection, model: int) -> frozenset[int]:
+    return frozenset(FIRST_ID + row[0] for row in
+                     db.execute("SELECT sample FROM lineage WHERE model = ?", (model,)))
+
+
+def home(file: str) -> Path:
+    """Where a model's file lies."""
+    return downloads() / FOLDER / file
+
+
+def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: Sequence[str],
+                 watch: Watch = UNWATCHED) -> Dataset:
+    """The base's data and these samples, as the learner's models read them; nothing made from it
+    is written. ``classes``: names for outputs, in order, those of the base first."""
+    whole = represent(learner, base.dataset(), watch)
+    if any(one.reader != base.reader for one in those):
+        raise BadInput("some photos here were read by another network than the one that runs now: "
+                       "start the program with the FORGET_EMBEDDER that it had then")
+    parts = {part: dataclasses.replace(getattr(whole, part), pictures=None, keys=())
+             for part in ("train", "held_out", "test")}
+    if those:
+        own = samples_of(those, classes, copies_for(base, learner))
+        features = learner.feature_map(tuple(own.x.shape[1:]))
+        if features is not None:
+            own = dataclasses.replace(own, x=torch.cat(
+                [rows_of(features, part) for part in own.x.split(CHUNK)]))
+        parts["train"] = Samples(*(torch.cat([getattr(parts["train"], part), getattr(own, part)])
+                                   for part in ("x", "y", "ids")))
+    return dataclasses.replace(whole, name=base.name + GIVEN, classes=tuple(classes),
+                               findings=(), private={}, **parts)
+
+
+def has_budget(learner: Learner | None) -> bool:
+    """Whether requests spend of a budget that the learner's models have."""
+    return getattr(learner, "mode", "") == "guo"
+
+
+def copies_for(base: Base, learner: Learner) -> int:
+    """How often a learner sees each given sample: once where a removal spends of a budget, which
+    goes with the square of the copies, else as the base has it."""
+    return 1 if has_budget(learner) else base.copies
+
+
+def dataset_now(name: str, watch: Watch = UNWATCHED) -> Dataset:
+    """What the live model stands for, by the name that its certificate has: ``mnist+given``."""
+    base = base_called(name.removesuffix(GIVEN))
+    learner = learner_of(base)
+    if learner is None:
+        raise BadInput(f"nothing was taught to {base.title} yet: there is no model to check")
+    here = live(base, learner, watch=watch)
+    return dataset_with(base, here.learner, here.learnt(), here.classes, watch)
+
+
+def classes_with(known: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes that there are, and the labels not among them, in the order they came."""
+    return (*known, *dict.fromkeys(label for label in labels if label not in known))
+
+
+def spent_of(learner: Learner, model: nn.Module) -> float | None:
+    """What a model has spent of a budget so far, None where its learner has none."""
+    if not has_budget(learner):
+        return None
+    return store.secret_of(model)["spent"].item()

@@ -1,0 +1,130 @@
+"""One model in the place of another, whole or not at all, and nothing of the former left.
+
+A model's files are written first, under a name that no row names; the records then change in one
+transaction; what no row names any more is deleted, and freed pages with it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from forget import store
+from forget.data.files import on_disk, sweep, write_atomically
+from forget.errors import BadInput, Busy, CannotWrite
+from forget.paths import downloads
+from forget.records import ledger
+from forget.records.contributions import FIRST_ID
+from forget.records.database import reading, scrub, writing
+from forget.records.lineage import FOLDER, Live, home, row_of
+from forget.store import Stored
+
+SCRUB = "scrub"
+"""The chore of whoever deleted something: it stays until nothing of it is on disk."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The bytes of a model's two files: to hand out, and to keep, where it keeps anything."""
+
+    public: bytes
+    secret: bytes | None
+
+    @classmethod
+    def of(cls, stored: Stored) -> "Files":
+        """Its record says nothing that tells of the data."""
+        record = {name: value for name, value in stored.record.items()
+                  if name not in ("data", "forgotten")}
+        public = store.to_bytes(Stored(stored.model, record))
+        # The key of a certificate's hash of what was forgotten goes with what was forgotten.
+        kept_back = {name: value for name, value in store.secret_of(stored.model).items()
+                     if name != "ids_key"}
+        return cls(public, store.secret_bytes(kept_back, {}, public) if kept_back else None)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.public).hexdigest()
+
+    def write(self, path: Path) -> None:
+        if self.secret is not None:
+            write_atomically(store.secret_path(path), self.secret, mode=0o600)
+        write_atomically(path, self.public, mode=0o600)
+
+
+@contextlib.contextmanager
+def becoming(before: Live, after: Live, files: Files) -> Iterator[tuple[sqlite3.Connection, int]]:
+    """Put a model in the place of the one before: the block's transaction is all or nothing.
+
+    The weights are written first, under a name that nothing names yet; what the block writes, the
+    new model and its lineage are one transaction; what no row names any more then goes with
+    :func:`tidy`. Gives the transaction and the new model's row.
+    """
+    file = f"{after.base.name}-{secrets.token_hex(8)}.safetensors"
+    files.write(home(file))
+    with writing() as db:
+        now = row_of(db, after.base)
+        if (now and now["id"]) != before.row:
+            raise BadInput("the model was changed by another program meanwhile: try again")
+        db.execute("DELETE FROM model WHERE base = ?", (after.base.name,))
+        made = db.execute(
+            "INSERT INTO model (base, learner, settings, seed, classes, file, made, made_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (after.base.name, after.learner.name, json.dumps(after.learner.settings()), after.seed,
+             json.dumps(after.classes), file, after.made, ledger.now())).lastrowid
+        db.executemany("INSERT INTO lineage VALUES (?, ?)",
+                       [(made, one - FIRST_ID) for one in sorted(after.samples)])
+        must_scrub(db)
+        yield db, made
+
+
+def must_scrub(db: sqlite3.Connection) -> None:
+    """Note, within a transaction that deletes, that its traces are to be removed afterwards."""
+    db.execute("INSERT OR IGNORE INTO chore VALUES (?)", (SCRUB,))
+
+
+def tidy() -> str:
+    """Delete the files that no row names, and finish what a killed process began.
+
+    Called by whoever holds the lock of :func:`~forget.records.database.working`. Returns what is
+    still to be done and why, in words; nothing where all is clean.
+    """
+    try:
+        _tidy()
+    except (Busy, CannotWrite) as error:  # the note stays, and the next call tries again
+        return (f"what was deleted is not yet gone from the disk ({error.__cause__ or error}): "
+                "free some space, close other programs that use the records, and start this "
+                "program again")
+    return ""
+
+
+def is_tidy() -> bool:
+    """Whether no killed process left anything of a model, or deleted pages, behind."""
+    unnamed, must_be_scrubbed = leftovers()
+    return not unnamed and not must_be_scrubbed
+
+
+def leftovers() -> tuple[list[Path], bool]:
+    """The files that no row names, and whether deleted pages may still be on the disk."""
+    with reading() as db:
+        named = {row[0] for row in db.execute("SELECT file FROM model")}
+        chore = db.execute("SELECT 1 FROM chore WHERE what = ?", (SCRUB,)).fetchone()
+    named |= {store.secret_path(home(file)).name for file in named}
+    folder = downloads() / FOLDER
+    there = list(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in there if path.name not in named], chore is not None
+
+
+def _tidy() -> None:
+    unnamed, must_be_scrubbed = leftovers()
+    with on_disk():
+        for path in unnamed:
+            path.unlink()
+    sweep()
+    if must_be_scrubbed:
+        scrub()
+        with writing() as db:
+            db.execute("DELETE FROM chore WHERE what = ?", (SCRUB,))
