@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 from playwright.sync_api import Page as Tab
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import FLAGS, STROKES, chromium, copy_home, draw, open_digits, server, settle
 from tests.protocol import connected
@@ -66,17 +66,21 @@ class Browser(Visitor):
 
     def _browse(self, tab: Tab, until: float) -> None:
         open_digits(tab, self.address)
+        choices = [tab.locator(f".st-key-digits-{key}").get_by_role("radio", name=name, exact=True)
+                   for key, name in (("class-0", self.digit), ("method", self.method))]
+        for one in choices:
+            one.click()
+            expect(one).to_be_checked(timeout=60_000)
+            settle(tab)
         tab.get_by_test_id("stPopoverButton").click()
         tab.locator(".st-key-digits-model input").click()
         tab.get_by_role("option", name=MODEL).click()
         tab.keyboard.press("Escape")
         tab.locator("canvas.upper-canvas").wait_for(timeout=300_000)
         settle(tab)
-        tab.locator(".st-key-digits-method").get_by_text(self.method, exact=True).click()
-        settle(tab)
-        tab.locator(".st-key-digits-class-0").get_by_text(self.digit, exact=True).click()
-        settle(tab)
         while time.monotonic() < until:
+            for one in choices:  # they stay what they were, whatever came between
+                expect(one).to_be_checked(timeout=60_000)
             draw(tab, self.draw.choice(list(STROKES)))
             said = tab.get_by_text(re.compile("^Original says"))
             said.wait_for(timeout=60_000)

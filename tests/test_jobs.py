@@ -1,9 +1,13 @@
 """The queue of jobs: one at a time, cancelled at once, and no fault of one ends the others."""
 
+import gc
 import threading
+import weakref
+from types import SimpleNamespace
 
 import pytest
 from conftest import weights_hash
+from streamlit.testing.v1 import AppTest
 
 from forget import store
 from forget.data.files import Progress
@@ -125,3 +129,26 @@ def test_a_cancelled_download_stops_at_its_next_byte(queue):
     assert started.wait(PATIENCE)
     job.cancel()
     assert wait_for(job).state is State.CANCELLED
+
+
+def test_the_queue_keeps_no_job_that_is_over(queue):
+    ended = threading.Event()
+    ref = weakref.ref(queue.submit(Job("short", lambda job: None)))
+    queue.submit(Job("next", lambda job: ended.set()))
+    assert ended.wait(PATIENCE)
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_page_keeps_no_job_whose_cancel_button_it_showed():
+    at = AppTest.from_string("import streamlit as st\nfrom ui.job_progress import watch_job\n"
+                             "held = st.session_state.held\n"
+                             "if held.job and not held.job.over: watch_job(held)")
+    held = at.session_state["held"] = SimpleNamespace(job=Job("waits", None), result=None)
+    assert [button.label for button in at.run().button] == ["Cancel"]
+    at.button[0].click().run()
+    assert held.job.state is State.CANCELLED
+    ref, held.job = weakref.ref(held.job), None
+    at.run()
+    gc.collect()
+    assert ref() is None

@@ -16,6 +16,8 @@ from forget.learners.sisa import Sisa
 from forget.methods import METHODS
 from ui.forget_form import usual_class
 from ui.frame import warm_up
+from ui.jobs import Job
+from ui.originals import Named
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "app.py"
@@ -305,3 +307,7 @@ def test_a_damaged_checkpoint_is_one_sentence(home, warm):
     assert not at.exception
     assert len(at.error) == 1
     assert shipped.name in at.error[0].value
+
+
+def test_a_job_gets_the_digits_that_every_page_has():
+    assert Named("mnist").fetch(Job("Getting ready", None)) is Named("mnist").dataset()

@@ -1,5 +1,6 @@
 """What a page shows of its job: the place in the queue, the work, its curve, and a way out."""
 
+import weakref
 from typing import Any, Protocol
 
 import streamlit as st
@@ -31,9 +32,16 @@ def watch_job(held: Holder) -> None:
         if points:
             charts.curve(points, job.doing, key="live curve")
         # A callback comes before anything else: news on the way would make a run of the page end
-        # before it reaches the button, and the click would be lost.
+        # before it reaches the button, and the click would be lost. And a session keeps every
+        # callback that it ever got, which must not keep the job, with all that came of it, too.
         st.button("Cancel", icon=":material/close:", key=f"cancel job {id(job)}",
-                  on_click=job.cancel)
+                  on_click=_cancel, args=(weakref.ref(job),))
+
+
+def _cancel(ref: weakref.ref[Job]) -> None:
+    job = ref()
+    if job is not None:
+        job.cancel()
 
 
 def _has_news(held: Holder, job: Job) -> bool:

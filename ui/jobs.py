@@ -179,7 +179,7 @@ class JobQueue:
 
     def submit(self, job: Job) -> Job:
         with self._lock:
-            self._jobs = [*(other for other in self._jobs if not other.over), job]
+            self._jobs.append(job)
             self._waiting.put(job)
         return job
 
@@ -199,3 +199,5 @@ class JobQueue:
     def _work(self) -> None:
         while True:
             self._waiting.get().run()
+            with self._lock:
+                self._jobs = [job for job in self._jobs if not job.over]

@@ -8,7 +8,6 @@ import streamlit as st
 from forget import store
 from forget.adopt import adopt
 from forget.data import Dataset, find_dataset
-from forget.device import pick_device
 from forget.errors import BadInput
 from forget.learn import home_of, is_stored, start_from
 from forget.learners import Learner
@@ -77,8 +76,10 @@ class Named:
         return shared.dataset(self.name)
 
     def fetch(self, watch: Job) -> Dataset:
-        """The dataset, downloaded and computed where it must be."""
-        return find_dataset(self.name).load(watch.bytes).to(pick_device())
+        """The dataset, downloaded and computed where it must be; one copy for all sessions."""
+        if not self.ready():
+            find_dataset(self.name).load(watch.bytes)
+        return self.dataset()
 
     def photo(self, key: str) -> bytes:
         """The file behind a sample, where there is one."""
