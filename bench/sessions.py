@@ -94,7 +94,7 @@ class Browser(Visitor):
                 over.click()
                 over.wait_for(state="detached", timeout=60_000)
             tab.get_by_role("button", name="Clear").click()
-            said.wait_for(state="detached", timeout=60_000)
+            tab.get_by_text("Draw a digit, upload").wait_for(timeout=60_000)
             settle(tab)
 
     def _request(self, tab: Tab, until: float) -> None:
