@@ -84,6 +84,7 @@ def test_what_is_held_is_shown_with_its_models_entries_and_files(ana):
     assert "its embedding, the 16 numbers" in text
     (file,) = trace.held(ANA.name).models
     assert f"The model of Small people learnt from all 3 of them**: `taught/{file}`" in text
+    assert "No run, no audit and no model of another page" in text
     assert "1 file kept on disk" in text
     assert "The ledger's entries about them**: 1." in text
     assert text.count(ANA.name) == 3 == text.count("  \n20")

@@ -86,11 +86,11 @@ def test_entries_stand_in_words_newest_first_without_a_name(waiting):
     assert [one["What"] for one in shown] == [
         *["Asked to forget 3 samples by Fine-tune"] * 2,
         "Requests are carried out when 3 wait",
-        "Learnt 6 new of 6 samples: train a new model on everything",
+        "Learnt 6 new of 6 samples, in a new model",
         *["3 samples added"] * 2]
     assert shown[-1]["Whose"] != shown[-2]["Whose"]
     assert {len(one["Whose"]) for one in shown} == {8, 1}
-    assert shown[3]["Result"].endswith("of the unseen right")
+    assert shown[3]["Result"].endswith("of unseen right")
     assert "Example" not in repr(shown)
 
 

@@ -123,6 +123,9 @@ def _elsewhere(there: Held) -> None:
                      f"{of_them}**: `{lineage.FOLDER}/{file}`")
     if there.samples and not there.models:
         lines.append("- **No model has learnt from them** yet.")
+    if there.samples:
+        lines.append("- **No run, no audit and no model of another page**: what is given on Teach "
+                     "is learnt by its one model only. The search goes through every file.")
     if there.photos:
         lines.append(f"- **{counted(len(there.photos), 'file')} kept on disk** under this name, "
                      "in the folder people/.")

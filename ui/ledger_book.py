@@ -16,6 +16,9 @@ from ui.ledger_words import base_title, row_of
 MOST_MB = 20
 """The largest export that is compared here; the command line takes larger ones."""
 
+WHOSE = ("The first 8 signs of a keyed hash. The key goes with the data; from then on nobody can "
+         "tell who it was.")
+
 
 @dataclasses.dataclass(frozen=True)
 class Book:
@@ -66,12 +69,12 @@ def entries(book: Book) -> None:
                 "page Teach.", icon=":material/receipt_long:")
         return
     newest = book.chain[::-1]
+    text = st.column_config.TextColumn
     st.dataframe([row_of(entry) for entry in newest], hide_index=True,
                  alt=f"The {len(newest)} entries of the ledger, newest first",
                  column_config={"Entry": st.column_config.NumberColumn(width=60),
-                                "Whose": st.column_config.TextColumn(help="The first 8 signs of "
-                                "a keyed hash. The key goes with the data; from then on nobody "
-                                "can tell who it was.")})
+                                "Of": text(width=70), "Whose": text(width=90, help=WHOSE),
+                                "Result": text(width=400)})
     number = st.selectbox("Open an entry", [entry.number for entry in newest], None,
                           format_func=lambda one: _title(book.chain[one - 1]), key="ledger.entry",
                           placeholder="Choose one", width=420) if book.intact else None

@@ -138,8 +138,13 @@ def _axes(figure: go.Figure, title: str, moments: Sequence[Moment]) -> None:
 
 
 def _near(values: Sequence[float]) -> dict:
-    """Range and number format of an axis of shares that shows all marks and little else."""
+    """Range and number format of an axis of shares that shows all marks and little else.
+
+    >>> _near([0.99, 1.0])["range"]
+    [0.985, 1.001]
+    """
     low, high = min(values), max(values)
     edge = max(0.15 * (high - low), 0.005)
-    return {"range": [low - edge, high + edge],
+    top = min(high + edge, 1 + 0.2 * edge)  # no share is over 1: only its mark needs some room
+    return {"range": [low - edge, top],
             "tickformat": ".0%" if high - low > 0.1 else ".1%"}

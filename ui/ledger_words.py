@@ -58,7 +58,7 @@ def _outcome(body: Body) -> str:
         return "The model had learnt nothing of them"
     verdict = f"{SHOWN[body['verdict']][0]}; " if body["verdict"] else ""
     certified = "; certified" if body["certificate"] else ""
-    return f"{verdict}{percent(body['test_accuracy'])} of the unseen right{certified}"
+    return f"{verdict}{percent(body['test_accuracy'])} of unseen right{certified}"
 
 
 def _policy(body: Body) -> str:
@@ -66,10 +66,12 @@ def _policy(body: Body) -> str:
             f"Requests are carried out when {body['batch']} wait")
 
 
+LEARNT = {taught.RETRAIN: "in a new model", taught.FINETUNE: "going on with the present model"}
+
 WHAT: dict[str, Callable[[Body], str]] = {
     "added": lambda body: f"{_samples(body)} added",
-    "taught": lambda body: f"Learnt {body['new']:,} new of {_samples(body)}: "
-                           f"{taught.WAYS[body['how']].lower()}",
+    "taught": lambda body: f"Learnt {body['new']:,} new of {_samples(body)}, "
+                           f"{LEARNT[body['how']]}",
     "asked": lambda body: f"Asked to forget {_samples(body)} by {_by(body)}",
     "forgotten": _forgotten,
     "failed": lambda body: f"Could not be carried out by {_by(body)}",
@@ -77,7 +79,7 @@ WHAT: dict[str, Callable[[Body], str]] = {
 }
 
 RESULT: dict[str, Callable[[Body], str]] = {
-    "taught": lambda body: f"{percent(body['test_accuracy'])} of the unseen right",
+    "taught": lambda body: f"{percent(body['test_accuracy'])} of unseen right",
     "forgotten": _outcome,
     "failed": lambda body: "Nothing was deleted; it can be asked again",
 }
