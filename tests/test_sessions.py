@@ -127,10 +127,14 @@ def test_three_sessions_at_once_see_nothing_of_each_other(tmp_path):
 @pytest.mark.slow
 def test_a_server_with_waiting_requests_stops_when_it_is_told_to(tmp_path):
     """Leaving ``server`` fails where the process is still there after 20 seconds."""
-    with server(copy_home(tmp_path / "home")) as url, connected(url) as tab:
+    home = copy_home(tmp_path / "home")
+    with server(home) as url, connected(url) as tab:
         visitor = Visitor(url, 3, (np.zeros((1, 28, 28)), np.zeros(1)))
         visitor.wait(tab, usable_page)
         tab.choose("digits.method", "Standard: retrain")
         tab.settle()
         tab.click("digits.forget")
         tab.wait_for(lambda page: any("step" in bar for bar in page.bars()), HANG)
+    said = (home / "server.log").read_text()
+    assert "Stopping" in said
+    assert "leaked" not in said

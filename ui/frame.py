@@ -3,6 +3,7 @@
 Imports nothing slow, so the first page stands while PyTorch still loads behind it.
 """
 
+import atexit
 import gc
 import importlib
 import logging
@@ -80,6 +81,7 @@ class WarmUp:
             # the libraries cost 0.3 s each time, in which nothing else runs. They never go.
             gc.collect()
             gc.freeze()
+            atexit.register(gc.unfreeze)  # or libraries complain of leaks when the server stops
         except Exception as error:  # noqa: BLE001 - shown on the page by its reader
             self.error = error
         finally:
