@@ -23,6 +23,7 @@ from forget.data import find_dataset
 from forget.data.faces import Faces
 from forget.data.images import ORIENTATION
 from forget.errors import BadInput
+from forget.faces.kept import kept_people
 from forget.faces.people import Photo, person_name
 from forget.methods import METHODS
 from forget.metrics.unknown import Threshold
@@ -1217,7 +1218,7 @@ def test_deleting_what_is_deleted_already_is_no_fault(home):
     assert len(people.kept_photos()) == 1
     shutil.rmtree(people.folder())
     assert people.kept_photos() == []
-    assert people.kept_people() == set()
+    assert kept_people() == set()
 
 
 def usable(name: str) -> bool:
@@ -1237,7 +1238,7 @@ def test_what_is_kept_comes_back_under_the_same_name(home, name):
     people.keep([Photo(name, "1.png", b"x")])
     (kept,) = people.kept_photos()
     assert (kept.person, kept.data) == (name, b"x")
-    assert people.kept_people() == {name}
+    assert kept_people() == {name}
     inside = [path for path in home.rglob("*") if path.is_file()]
     assert [path.parent.parent for path in inside] == [people.folder()]
 
@@ -1250,7 +1251,7 @@ def test_names_that_mean_something_to_a_disk_come_back_too(home, name):
     people.keep([Photo(name, "1.png", b"x")])
     (kept,) = people.kept_photos()
     assert kept.person == name
-    assert people.kept_people() == {name}
+    assert kept_people() == {name}
     inside = [path for path in home.rglob("*") if path.is_file()]
     assert {path.parent.parent for path in inside} == {people.folder()}
 

@@ -35,8 +35,8 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
 
 
 def usual_class(names: Sequence[str], left: Sequence[str], first: int) -> str:
-    """The class that is asked for at first: number ``first``, or the next one that is left."""
-    return next((name for name in names[first:] if name in left), left[0])
+    """The class asked for at first: number ``first``, or the next that is left, or the last."""
+    return next((name for name in names[first:] if name in left), left[-1])
 
 
 def _class(held: Session) -> str | None:
