@@ -13,8 +13,6 @@ from forget.data import Dataset, Samples
 from forget.data.faces import Faces
 from forget.device import use_fixed_threads
 from forget.records import bases
-from ui import shared
-from ui.frame import warm_up
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,6 +103,9 @@ def small(tmp_path, monkeypatch) -> SmallBase:
 @pytest.fixture
 def base(small) -> SmallBase:
     """The small base, and a server that has just started."""
+    from ui import shared  # here: the library's tests run where there is no app
+    from ui.frame import warm_up
+
     assert warm_up().done.wait(60)
     shared.resumed.clear()
     return small
