@@ -30,7 +30,7 @@ def body() -> None:
 @st.fragment
 def _try(held) -> None:
     """Input on the left, what each model says on the right; a stroke redraws this part only."""
-    from ui.frame import plain_errors
+    from ui.words import plain_errors
 
     with plain_errors():
         _input_and_answers(held)

@@ -8,10 +8,10 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from ui.face_input import FACES, GivenPhoto, about_threshold
-    from ui.frame import plain
     from ui.gallery import gallery
     from ui.people import Bringing, choose_people
     from ui.session import session
+    from ui.words import plain
     from ui.workbench import forget, get_ready, show_outcome
 
     held = session(FACES, GivenPhoto)
@@ -52,7 +52,7 @@ def _credit(held) -> None:
 def _try(held) -> None:
     """Input on the left, what each model says on the right; another photo redraws this only."""
     from ui.face_input import answers, photo_input
-    from ui.frame import plain_errors
+    from ui.words import plain_errors
     from ui.workbench import models_of
 
     with plain_errors():

@@ -13,7 +13,7 @@ from forget.metrics.membership import Roc
 from ui.audit_explorer import explorer
 from ui.audit_trial import Tried
 from ui.charts import draw, percent
-from ui.frame import plain
+from ui.words import plain
 
 SHOWN = {
     True: ("passed", st.success, ":material/check_circle:"),

@@ -27,7 +27,7 @@ from ui.compare_models import (
 from ui.compare_request import subject_of
 from ui.compare_run import Comparing, Shown
 from ui.compare_yours import yours
-from ui.frame import sentence
+from ui.words import sentence
 
 
 @dataclasses.dataclass(frozen=True)

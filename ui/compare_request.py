@@ -8,9 +8,9 @@ from forget.request import Request, parse_request
 from ui.compare_work import Work, dataset_of
 from ui.face_input import FACES
 from ui.forget_form import choose_class, usual_class
-from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.subject import Subject
+from ui.words import plain, sentence
 
 TITLES = {"mnist": "Digits", "faces": "Faces"}
 CLASS, RANDOM, SAMPLES = "class", "random", "samples"

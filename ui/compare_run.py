@@ -16,8 +16,8 @@ from forget.steps import Point
 from ui.audit_trial import audits_of
 from ui.compare_request import IN_URL, asked, choose_data, choose_request, get_dataset
 from ui.compare_work import Work
-from ui.frame import sentence
 from ui.jobs import Job
+from ui.words import sentence
 
 MOST_SEEDS = 10
 CANCELLED = "Cancelled. The runs that were finished are kept; press Compare to go on from there."

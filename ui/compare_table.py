@@ -15,7 +15,7 @@ from ui.charts import percent
 from ui.compare_models import kind_of
 from ui.compare_request import asked
 from ui.compare_run import Comparing, Shown
-from ui.frame import plain
+from ui.words import plain
 
 SIGNS = {MATCHES_ALL: "✔✔", MATCHES: "✔", UNDER: "▲", OVER: "▼", DAMAGED: "✖"}
 ACCURACY, SPREAD, TRACES, COST = "Accuracy", "Spread", "Traces", "Cost"

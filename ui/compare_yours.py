@@ -19,8 +19,8 @@ from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
-from ui.frame import plain, plain_errors, sentence
 from ui.portrait import portrait
+from ui.words import plain, plain_errors, sentence
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
 

@@ -20,10 +20,10 @@ from forget.errors import BadImage, EmptyDrawing
 from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
-from ui.frame import sentence
 from ui.originals import Original
 from ui.session import Session
 from ui.subject import Subject
+from ui.words import sentence
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
 SIDE = 260

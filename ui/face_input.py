@@ -22,11 +22,11 @@ from forget.metrics.unknown import evidence
 from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
-from ui.frame import plain, sentence
 from ui.originals import Original
 from ui.portrait import portrait
 from ui.session import Session
 from ui.subject import Subject
+from ui.words import plain, sentence
 
 UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
 """What a person may try to give: those that cannot be read get a sentence that says so."""

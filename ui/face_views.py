@@ -10,9 +10,9 @@ from forget.metrics.unknown import evidence
 from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
-from ui.frame import plain
 from ui.portrait import portrait
 from ui.session import Session
+from ui.words import plain
 
 NOBODY = "nobody known"
 LOOK_ALIKES = 5

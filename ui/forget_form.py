@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 import torch
 
-from ui.frame import plain
 from ui.session import Session
+from ui.words import plain
 
 PAGE_SIZE = 24
 FEW_CLASSES = 12

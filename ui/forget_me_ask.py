@@ -16,8 +16,8 @@ from ui.forget_form import choose_references
 from ui.forget_me_forecast import announced
 from ui.forget_me_held import base_of, counted, day
 from ui.forget_me_work import Question, Working, forgetting
-from ui.frame import plain
 from ui.method_form import knob_form
+from ui.words import plain
 
 FORGET = "forget"
 SURE = ("I know that this cannot be undone: the samples, what was made from them, and the key by "

@@ -10,8 +10,8 @@ from forget.methods import METHODS
 from forget.records import bases
 from ui.forget_me_held import counted, show_hits
 from ui.forget_me_work import Came, Forgotten, Waits
-from ui.frame import sentence
 from ui.outcome import accuracy_table, seconds_row, verdict_box
+from ui.words import sentence
 
 
 def show_forgotten(result: Forgotten) -> None:

@@ -11,8 +11,8 @@ from forget.records.contributions import Kept, contributors
 from forget.records.trace import Held, Hit
 from ui.access import who
 from ui.forget_me_work import Working, searching, show_work
-from ui.frame import plain
 from ui.portrait import portrait
+from ui.words import plain
 
 SEARCH = "search"
 TILE = 76

@@ -1,4 +1,4 @@
-"""The frame of every page: configuration, navigation, loading, and errors in plain words.
+"""The frame of every page: configuration, navigation, and loading.
 
 Imports nothing slow, so the first page stands while PyTorch still loads behind it.
 """
@@ -6,16 +6,13 @@ Imports nothing slow, so the first page stands while PyTorch still loads behind 
 import atexit
 import gc
 import importlib
-import logging
 import threading
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
-log = logging.getLogger(__name__)
+from ui.words import plain_errors
 
 PAGES = Path(__file__).parent.parent / "pages"
 ICON = Path(__file__).parent / "icon.png"
@@ -99,35 +96,3 @@ def _wait_for(warm: WarmUp) -> None:
         st.rerun()
     st.info("Loading PyTorch. This takes some seconds when the server has just started.",
             icon=":material/hourglass_top:")
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Show an error as one sentence; an unforeseen one is logged with a number to find it by."""
-    from forget.errors import ForgetError
-
-    try:
-        yield
-    except ForgetError as error:
-        st.error(sentence(error), icon=":material/error:")
-    except Exception:  # noqa: BLE001 - the last resort of a page: logged, and said in words
-        st.error(unforeseen(), icon=":material/error:")
-
-
-def sentence(error: Exception) -> str:
-    """An error's message as it is shown: a capital first, a full stop last."""
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
-
-
-def plain(name: str) -> str:
-    """A name as it is, whatever signs it has that Markdown would read."""
-    return "".join(f"\\{sign}" if sign in r"\`*_[]<>#~$|" else sign for sign in name)
-
-
-def unforeseen() -> str:
-    """Log the exception in hand and say how to find it."""
-    number = uuid.uuid4().hex[:8]
-    log.exception("unforeseen error %s", number)
-    return (f"Something went wrong that should not have (number {number}). The server's log has "
-            "the details under that number; reload the page to go on.")

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from forget.data import Samples
-from ui.frame import plain
 from ui.portrait import portrait
 from ui.session import Session
+from ui.words import plain
 
 TILES = 60
 """People on one page of the gallery."""

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import streamlit as st
 
 from ui import charts
-from ui.frame import plain_errors
 from ui.jobs import Job, State
 from ui.shared import job_queue
+from ui.words import plain_errors
 
 
 class Holder(Protocol):

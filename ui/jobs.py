@@ -19,7 +19,7 @@ from forget.methods import Spending
 from forget.result import Result
 from forget.steps import Point, Step
 from forget.watch import Watch
-from ui.frame import sentence, unforeseen
+from ui.words import sentence, unforeseen
 
 
 class State(enum.Enum):

@@ -10,8 +10,8 @@ from forget.records.database import reading
 from forget.records.ledger import Entry, Verified
 from ui.forget_me_came import outcome_of
 from ui.forget_me_held import counted
-from ui.frame import plain, sentence
 from ui.ledger_words import base_title, row_of
+from ui.words import plain, sentence
 
 MOST_MB = 20
 """The largest export that is compared here; the command line takes larger ones."""

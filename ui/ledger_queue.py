@@ -12,8 +12,8 @@ from ui.forget_me_came import show_came
 from ui.forget_me_forecast import announced
 from ui.forget_me_held import counted, day
 from ui.forget_me_work import Question, Working, carrying_out, show_work
-from ui.frame import plain
 from ui.jobs import Job, State
+from ui.words import plain
 
 CARRY = "carry"
 

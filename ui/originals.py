@@ -18,9 +18,9 @@ from forget.result import Start
 from forget.strangers import calibrate
 from forget.watch import UNWATCHED, Watch
 from ui import shared
-from ui.frame import sentence
 from ui.jobs import Job
 from ui.method_form import knob_widgets
+from ui.words import sentence
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,10 +16,10 @@ from forget.result import Result
 from ui import charts
 from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
-from ui.frame import plain
 from ui.session import Session
 from ui.shards import shards_view
 from ui.subject import Subject
+from ui.words import plain
 
 Accuracies = Mapping[str, float | None]
 """Shares by split, None where a split is empty."""

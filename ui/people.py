@@ -20,10 +20,10 @@ from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_datase
 from ui import shared
 from ui.access import enrolment_off, who
 from ui.face_input import UPLOADS, annotated
-from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
+from ui.words import plain, sentence
 
 MAX_ZIP_MB = 200
 

@@ -10,9 +10,9 @@ from forget.result import Start
 from forget.sharding import Plan, Sharding, expected_share, plan
 from ui import charts
 from ui.charts import percent
-from ui.frame import sentence
 from ui.method_form import knob_widget
 from ui.session import Session
+from ui.words import sentence
 
 WHAT_IF = ("shards", "slices", "sharding")
 

@@ -19,10 +19,11 @@ from forget.records.database import NAME
 from ui.access import who
 from ui.digit_input import PEN, SIDE, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
-from ui.frame import PAGES, plain, sentence
+from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait
 from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
+from ui.words import plain, sentence
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
 TILE = 72

@@ -13,9 +13,9 @@ from forget.records.bases import Base, Digits
 from forget.records.contributions import Kept
 from forget.records.taught import FINETUNE, RETRAIN, WAYS
 from ui.access import who
-from ui.frame import plain, sentence
 from ui.job_progress import watch_job
 from ui.teach_work import Learning, Lesson
+from ui.words import plain, sentence
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS
 from forget.records.bases import Digits
 from ui import charts
 from ui.charts import percent
-from ui.frame import plain
 from ui.teach_give import DRAW, UPLOAD, draw_on, picture_of, reading, upload
 from ui.teach_work import Answer, File, Learnt, Lesson, Said, answers
+from ui.words import plain
 
 BEFORE, NOW = "Before", "Now"
 SIGNS = {BEFORE: (COLOURS[ORIGINAL], PATTERNS[ORIGINAL]), NOW: (OTHERS[0].colour, "\\")}

@@ -22,8 +22,8 @@ from forget.records.contributions import Kept, add, kept, unasked
 from forget.records.lineage import Live
 from forget.records.taught import Taught
 from ui import shared
-from ui.frame import sentence
 from ui.jobs import Holder, Job
+from ui.words import sentence
 
 NOTHING_READ = "Cancelled. Nothing was added; the files are still chosen."
 NOT_FETCHED = "Stopped before the data were ready."

@@ -11,7 +11,6 @@ from forget.run import add_references, run
 from ui import shared
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
 from ui.forget_form import choose_references, choose_request
-from ui.frame import sentence
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.method_form import choose_method, suit_method
@@ -19,6 +18,7 @@ from ui.originals import label_for, prepare, ready, settings_of, with_files
 from ui.outcome import asked, outcome
 from ui.session import MAX_REQUESTS, Session
 from ui.shards import preview, what_if
+from ui.words import sentence
 
 
 def get_ready(held: Session, data: Any) -> bool:
