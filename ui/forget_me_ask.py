@@ -9,7 +9,6 @@ from forget.methods import METHODS, Method
 from forget.methods.retrain import Retrain
 from forget.records import bases, lineage, requests
 from forget.records.bases import Base
-from forget.records.lineage import has_budget
 from forget.records.requests import Asked
 from forget.records.trace import Held
 from ui.forget_form import choose_references
@@ -70,7 +69,7 @@ def ask(held: Working, there: Held) -> None:
         with st.container(width=420):
             references = choose_references("forget_me")
     questions = [_question(part, methods[part.base.name], there.name) for part in parts
-                 if part.learnt and has_budget(part.learner)]
+                 if part.learnt and lineage.has_budget(part.learner)]
     ready = announced(held, questions, "forget_me")
     _press(held, there, methods, references, ready)
 

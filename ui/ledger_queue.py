@@ -5,7 +5,6 @@ import streamlit as st
 from forget.faces.people import spelling
 from forget.records import bases, lineage, requests
 from forget.records.bases import Base
-from forget.records.lineage import has_budget
 from forget.records.requests import Asked
 from ui.access import Access, who
 from ui.forget_me_came import show_came
@@ -96,7 +95,7 @@ def _carry_out(held: Working, base: Base, waiting: list[Asked]) -> None:
 def _questions(base: Base, waiting: list[Asked]) -> list[Question]:
     """What all of them together spend, where the model has a budget."""
     learner, method = lineage.learner_of(base), waiting[0].method
-    if not has_budget(learner) or method.learner != learner.name:
+    if not lineage.has_budget(learner) or method.learner != learner.name:
         return []
     names = tuple(sorted(one.contributor for one in waiting))
     return [Question(base.name, lineage.live_row(base), method, names)]

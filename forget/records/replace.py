@@ -19,9 +19,10 @@ from forget.errors import BadInput, Busy, CannotWrite
 from forget.paths import downloads
 from forget.records import ledger
 from forget.records.contributions import FIRST_ID
-from forget.records.database import reading, scrub, writing
+from forget.records.database import reading, scrub, working, writing
 from forget.records.lineage import FOLDER, Live, home, row_of
 from forget.store import Stored
+from forget.watch import Watch
 
 SCRUB = "scrub"
 """The chore of whoever deleted something: it stays until nothing of it is on disk."""
@@ -81,6 +82,21 @@ def becoming(before: Live, after: Live, files: Files) -> Iterator[tuple[sqlite3.
         yield db, made
 
 
+@contextlib.contextmanager
+def changing(watch: Watch) -> Iterator[None]:
+    """Held by whoever changes a model: begins with a tidy folder, and says when it has to wait.
+
+    What ends the waiting is raised.
+    """
+    def waiting() -> None:
+        watch.phase("Waiting for another program that changes the model")
+        watch.check()
+
+    with working(waiting):
+        tidy()
+        yield
+
+
 def must_scrub(db: sqlite3.Connection) -> None:
     """Note, within a transaction that deletes, that its traces are to be removed afterwards."""
     db.execute("INSERT OR IGNORE INTO chore VALUES (?)", (SCRUB,))
@@ -89,8 +105,8 @@ def must_scrub(db: sqlite3.Connection) -> None:
 def tidy() -> str:
     """Delete the files that no row names, and finish what a killed process began.
 
-    Called by whoever holds the lock of :func:`~forget.records.database.working`. Returns what is
-    still to be done and why, in words; nothing where all is clean.
+    Called within :func:`changing`. Returns what is still to be done and why, in words; nothing
+    where all is clean.
     """
     try:
         _tidy()

@@ -26,10 +26,9 @@ from forget.records import ledger
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import GONE, Kept, kept
 from forget.records.database import path as database_path
-from forget.records.database import reading, working, writing
+from forget.records.database import reading, writing
 from forget.records.lineage import Live, dataset_with, has_budget, learner_of, live, spent_of
-from forget.records.replace import Files, becoming, must_scrub, tidy
-from forget.records.taught import say_waiting
+from forget.records.replace import Files, becoming, changing, must_scrub, tidy
 from forget.request import NOTHING, Forgotten, Request, split
 from forget.result import Result, Start
 from forget.run import run
@@ -175,8 +174,7 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
     one run. Each run starts from the model that the one before left. A request that cannot be
     carried out is noted as failed and the others go on; a cancelled one goes on waiting.
     """
-    with working(lambda: say_waiting(watch)):
-        tidy()
+    with changing(watch):
         done: list[Done] = []
         together = policy(base) > AT_ONCE
         try:
@@ -196,8 +194,8 @@ def resume(watch: Watch = UNWATCHED) -> list[Done]:
     """Finish what a killed process left, and carry out what is due, in every base."""
     if not database_path().is_file():
         return []
-    with working(lambda: say_waiting(watch)):
-        tidy()
+    with changing(watch):
+        pass
     return [one for base in BASES.values() if due(base) for one in carry_out(base, watch)]
 
 

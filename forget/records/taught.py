@@ -18,7 +18,7 @@ from forget.metrics.accuracy import Predictions
 from forget.records import ledger
 from forget.records.bases import Base
 from forget.records.contributions import Kept, unasked
-from forget.records.database import reading, working
+from forget.records.database import reading
 from forget.records.lineage import (
     Live,
     classes_with,
@@ -29,7 +29,7 @@ from forget.records.lineage import (
     live_row,
     spent_of,
 )
-from forget.records.replace import Files, becoming, tidy
+from forget.records.replace import Files, becoming, changing, tidy
 from forget.represent import represent
 from forget.request import NOTHING
 from forget.result import model_record
@@ -72,8 +72,7 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
     present one, whose learner and seed stay. Raises :class:`~forget.errors.BadInput` where nothing
     is new, and for a model that cannot go on.
     """
-    with working(lambda: say_waiting(watch)):
-        tidy()
+    with changing(watch):
         check_way(base, how)
         those = unasked(base)
         if not those and live_row(base) is None:
@@ -130,12 +129,6 @@ def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> f
         return None
     seconds = store.load(path).record["seconds"]
     return seconds if how == RETRAIN else seconds * TEACHING.epochs / learner.epochs
-
-
-def say_waiting(watch: Watch) -> None:
-    """Tell what is waited for; raises what ends the waiting."""
-    watch.phase("Waiting for another program that changes the model")
-    watch.check()
 
 
 def _retrained(before: Live, those: Sequence[Kept], learner: Learner, seed: int, watch: Watch):
