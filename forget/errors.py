@@ -32,6 +32,10 @@ class DamagedFile(ForgetError):
     """A file on disk whose hash, form or shapes are not what they must be."""
 
 
+class DamagedRecord(DamagedFile):
+    """Something that the records keep, or a model that they name, is lost or cannot be read."""
+
+
 class CannotWrite(ForgetError):
     """The data folder takes no more: the disk is full, or it may not be written to."""
 

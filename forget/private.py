@@ -21,13 +21,27 @@ def machine_key() -> bytes:
 
     Raises :class:`DamagedFile` where the file is not such a key.
     """
-    path = downloads() / MACHINE_KEY
     with locked(MACHINE_KEY):
-        if not path.is_file():
-            write_atomically(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
-    key = path.read_bytes()
+        key = present_machine_key()
+        if key is None:
+            key = secrets.token_bytes(KEY_BYTES)
+            write_atomically(downloads() / MACHINE_KEY, key, mode=0o600)
+    return key
+
+
+def present_machine_key() -> bytes | None:
+    """The key, None where there is none yet; :class:`DamagedFile` where the file is no key."""
+    path = downloads() / MACHINE_KEY
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedFile(f"{path} cannot be read ({error.strerror}): put it back from a copy, or "
+                          "let this program read it") from error
     if len(key) != KEY_BYTES:
-        raise DamagedFile(f"{path} is damaged: delete it and a new key is made")
+        raise DamagedFile(f"{path} is damaged: put it back from a copy; where there is none, delete it, "
+                          "and a new key is made that nothing sealed before fits")
     return key
 
 

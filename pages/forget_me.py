@@ -12,6 +12,7 @@ def body() -> None:
     from ui.forget_me_ask import ask
     from ui.forget_me_held import choose_contributor, nobody, show_held
     from ui.forget_me_work import Working
+    from ui.ledger_book import not_intact
     from ui.shared import resumed
 
     resumed()
@@ -23,6 +24,7 @@ def body() -> None:
     if not who().may_enrol:
         enrolment_off()
         return
+    not_intact()
     st.header("1 What is held", divider="gray")
     name = choose_contributor(held)
     there = None if name is None else held_of(name)

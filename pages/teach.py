@@ -8,6 +8,7 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from ui.access import enrolment_off, who
+    from ui.ledger_book import not_intact
     from ui.teach_give import choose_base, contributor, get_ready, give
     from ui.teach_learn import learn
     from ui.teach_result import before_and_after, try_the_next
@@ -18,6 +19,7 @@ def body() -> None:
     st.markdown("**Teach the model something of yours**: “this is my 7”, “this is Ana”. It learns "
                 "it with all that it knows already, and you see what that changed. Whatever is "
                 "given here goes by a name, and can be forgotten again by that name.")
+    not_intact()
     held = choose_base()
     held.collect()
     if not get_ready(held):

@@ -25,7 +25,7 @@ from typing import Any
 from forget import store
 from forget.data.files import Bundle
 from forget.faces import kept as kept_on_disk
-from forget.records import ledger, lineage, requests, trace
+from forget.records import database, ledger, lineage, requests, trace
 from forget.records.database import NAME, reading
 from tests.small_base import SMALL
 
@@ -185,7 +185,7 @@ def _model(db: sqlite3.Connection, folder: Path, entries: list[tuple[str, dict]]
         return [f"there are {len(rows)} models after {len(hashes)} entries that made one"]
     if not rows:
         return []
-    file = folder / lineage.FOLDER / rows[0][0]
+    file = folder / database.MODELS / rows[0][0]
     if not file.is_file():
         return ["the file of the live model is not there"]
     if hashlib.sha256(file.read_bytes()).hexdigest() != hashes[-1]:
@@ -323,7 +323,7 @@ class Judge:
             hits += [trace.Hit("people", "a folder")] * kept_on_disk.folder_of(name).exists()
         wrong = [f"{hit.what} of somebody forgotten is in {hit.file}" for hit in hits]
         own = files | {store.secret_path(Path(file)).name for file in files}
-        wrong += [f"taught/{path.name} is left" for path in (copied / lineage.FOLDER).glob("*")
+        wrong += [f"taught/{path.name} is left" for path in (copied / database.MODELS).glob("*")
                   if path.name not in own]
         wrong += [f"{path.relative_to(copied)} is left" for path in copied.rglob(".*")
                   if path.suffix != ".lock"]

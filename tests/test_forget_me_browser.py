@@ -83,7 +83,7 @@ def test_all_of_somebodys_handwriting_is_forgotten_and_the_ledger_says_so(page, 
     assert [one["what"] for one in json.loads(exported)["entries"]] == [
         "added", "taught", "asked", "forgotten"]
     chain, end = ledger.read_export(exported)
-    assert ledger.verify_chain(chain, end, sealed_here=False).faults == ()
+    assert ledger.verify_chain(chain, end).faults == ()
     page.locator("input[type=file]").set_input_files(tmp_path / "ledger.json")
     expect(page.get_by_text("begins with the 4 entries of that export")).to_be_visible(
         timeout=LONG)

@@ -105,7 +105,7 @@ def states() -> list[str]:
 
 
 def live_file():
-    (path,) = (one for one in (downloads() / lineage.FOLDER).iterdir()
+    (path,) = (one for one in (downloads() / database.MODELS).iterdir()
                if not one.name.endswith(store.SECRET))
     return path
 
@@ -694,7 +694,7 @@ def test_a_start_of_the_program_cleans_up_though_nobody_waits(monkeypatch):
                 contextlib.closing(database._connect(database.path())):  # the log stays
             forget(ANA)
         assert states() == ["done"]
-    left = downloads() / lineage.FOLDER / "small-00.safetensors"
+    left = downloads() / database.MODELS / "small-00.safetensors"
     left.write_bytes(rows[0].x.numpy().tobytes())
     assert resume() == []
     nothing_left(ANA, rows)

@@ -122,9 +122,9 @@ def test_a_certificate_can_be_had_from_its_entry(base):
 
 @pytest.mark.parametrize(("statement", "fault"), [
     ("UPDATE ledger SET body = '{\"batch\": [1]}' WHERE number = 2", "was altered"),
-    ("UPDATE ledger SET body = 'no data' WHERE number = 2", "can no longer be read"),
+    ("UPDATE ledger SET body = 'no data' WHERE number = 2", "cannot be read: it was altered"),
     ("DELETE FROM ledger WHERE number = 2", "entries were removed, added or reordered"),
-    ("DELETE FROM ledger WHERE number = 3", "some were removed or added"),
+    ("DELETE FROM ledger WHERE number = 3", "entries were removed, added or replaced"),
 ])
 def test_what_was_done_to_the_ledger_is_said_and_is_no_error_of_the_page(
         taught_base, statement, fault):

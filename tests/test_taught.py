@@ -22,7 +22,7 @@ from small_base import (
 )
 
 from forget import store
-from forget.errors import BadInput, Busy, Cancelled, CannotWrite, DamagedFile
+from forget.errors import BadInput, Busy, Cancelled, CannotWrite, DamagedRecord
 from forget.learners import LEARNERS
 from forget.methods.retrain import Retrain
 from forget.metrics.accuracy import Predictions
@@ -56,7 +56,7 @@ def entries() -> list[ledger.Entry]:
 
 
 def files() -> list[str]:
-    folder = downloads() / lineage.FOLDER
+    folder = downloads() / database.MODELS
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
@@ -237,7 +237,7 @@ def test_one_model_a_base_lies_on_disk_for_its_owner_alone(name):
         give(person)
         teach(SMALL, RETRAIN, quick(name))
     assert len(files()) == 1 + quick(name).keeps
-    for path in (downloads() / lineage.FOLDER).iterdir():
+    for path in (downloads() / database.MODELS).iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         for said in (ANA.name, BEN.name, "Ana", "Ben"):
             assert said.encode() not in path.read_bytes()
@@ -263,7 +263,7 @@ def test_files_that_no_row_names_are_removed():
     give(ANA)
     teach(SMALL, RETRAIN, quick("convex"))
     here = files()
-    folder = downloads() / lineage.FOLDER
+    folder = downloads() / database.MODELS
     for name in ("small-0000000000000000.safetensors", "small-00.secret.safetensors",
                  ".small-00.safetensors.x1y2", here[0] + ".copy"):
         (folder / name).write_bytes(b"left behind")
@@ -274,7 +274,7 @@ def test_files_that_no_row_names_are_removed():
 
 def test_a_folder_among_the_models_hinders_nobody():
     give(ANA)
-    (downloads() / lineage.FOLDER / "somebody's").mkdir(parents=True)
+    (downloads() / database.MODELS / "somebody's").mkdir(parents=True)
     teach(SMALL, RETRAIN, quick())
     assert now().samples == ids()
 
@@ -375,7 +375,7 @@ def test_a_damaged_model_is_said_and_nobody_is_given_another():
     data = bytearray(lineage.home(name).read_bytes())
     data[-3] ^= 1
     lineage.home(name).write_bytes(bytes(data))
-    with pytest.raises(DamagedFile):
+    with pytest.raises(DamagedRecord):
         now()
 
 
@@ -401,7 +401,7 @@ def test_nothing_made_from_what_was_given_lies_outside_of_the_records_and_the_mo
     new = {str(path.relative_to(downloads())) for path in downloads().rglob("*")
            if path.is_file() and path not in before}
     assert {one for one in new if not one.startswith((".", database.NAME))} \
-        == {f"taught/{files()[0]}", "machine.key"}
+        == {f"taught/{files()[0]}", "machine.key", ledger.END}
 
 
 def test_a_reader_of_another_network_is_refused_and_named():

@@ -86,10 +86,11 @@ def _part(base: Base, there: Held) -> Part:
 def _method(part: Part) -> Method:
     """The method that is chosen; every one is named, and why it cannot be taken here."""
     if part.mine is not None:
-        st.markdown(f"Asked for on {day(part.mine.asked_at)}, by “{part.mine.method.title}”. It "
+        st.markdown(f"Asked for on {day(part.mine.asked_at)}, by “{part.mine.how}”. It "
                     "keeps its place in the queue.")
-        suits = part.learner and part.mine.method.learner == part.learner.name
-        return part.mine.method if suits else part.any_method
+        method = part.mine.method
+        suits = part.learner and method is not None and method.learner == part.learner.name
+        return method if suits else part.any_method
     if not part.learnt:
         st.markdown("No model has learnt from them: they are deleted, and nothing is to be "
                     "unlearned.")

@@ -5,9 +5,10 @@ from PIL import Image
 
 from forget.faces.kept import kept_people
 from forget.faces.people import spelling
-from forget.records import bases, lineage, requests
+from forget.records import bases, requests
 from forget.records.bases import Base
 from forget.records.contributions import Kept, contributors
+from forget.records.database import MODELS
 from forget.records.trace import Held, Hit
 from ui.access import who
 from ui.forget_me_work import Working, searching, show_work
@@ -120,7 +121,7 @@ def _elsewhere(there: Held) -> None:
         own = sum(one.base == base_of(file) for one in there.samples)
         of_them = f"all {own} of them" if number == own else f"{number} of these {own}"
         lines.append(f"- **The model of {bases.BASES[base_of(file)].title} learnt from "
-                     f"{of_them}**: `{lineage.FOLDER}/{file}`")
+                     f"{of_them}**: `{MODELS}/{file}`")
     if there.samples and not there.models:
         lines.append("- **No model has learnt from them** yet.")
     if there.samples:

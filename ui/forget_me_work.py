@@ -12,9 +12,9 @@ import streamlit as st
 
 from forget.methods import Method, Spending
 from forget.paths import downloads
-from forget.records import bases, ledger, lineage, requests, trace
+from forget.records import bases, ledger, requests, trace
 from forget.records.bases import Base, base_called
-from forget.records.database import reading
+from forget.records.database import MODELS, reading
 from forget.records.requests import Done
 from forget.records.trace import Held, Hit
 from ui import shared
@@ -196,11 +196,11 @@ def forgetting(there: Held, asked: Sequence[int], references: int) -> Carrying:
             done += requests.carry_out(base, job, references)
         job.phase("Searching the data folder for what is left")
         left = trace.search(there.name, there.samples, files) + [
-            Hit(f"{lineage.FOLDER}/{file}", "a model that learnt from the samples")
+            Hit(f"{MODELS}/{file}", "a model that learnt from the samples")
             for file in trace.held(there.name).models]
         return Forgotten(
             came_of([one for one in done if one.asked.id in asked]), waits_of(there.name),
-            len(before | {f"{lineage.FOLDER}/{file}" for file in there.models}), tuple(left),
+            len(before | {f"{MODELS}/{file}" for file in there.models}), tuple(left),
             sum(one.asked.id not in asked for one in done), _meanwhile(asked, done))
 
     return Carrying("Forgetting everything that a contributor gave", work)

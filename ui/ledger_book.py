@@ -4,13 +4,15 @@ import dataclasses
 
 import streamlit as st
 
-from forget.errors import BadInput, DamagedFile
+from forget.errors import BadInput
 from forget.records import ledger
-from forget.records.database import reading
-from forget.records.ledger import Entry, Verified
+from forget.records.check import check
+from forget.records.database import reading, writing
+from forget.records.ledger import Entry, Line, Verified
+from ui.access import who
 from ui.forget_me_came import outcome_of
 from ui.forget_me_held import counted
-from ui.ledger_words import base_title, row_of
+from ui.ledger_words import base_title, row_of, what_of
 from ui.words import plain, sentence
 
 MOST_MB = 20
@@ -22,25 +24,25 @@ WHOSE = ("The first 8 signs of a keyed hash. The key goes with the data; from th
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-    """The ledger as it stands now: its entries, none where they cannot be read, and what checking
-    them found."""
+    """The ledger as it stands now: its rows, and what checking them found."""
 
-    chain: tuple[Entry, ...]
+    lines: tuple[Line, ...]
     verified: Verified
 
     @property
     def intact(self) -> bool:
-        return not self.verified.faults
+        return self.verified.intact
+
+    @property
+    def chain(self) -> tuple[Entry, ...]:
+        """The entries that can be read."""
+        return tuple(line.entry for line in self.lines if line.entry is not None)
 
 
 def open_book() -> Book:
     """Read the ledger and check it."""
     with reading() as db:
-        verified = ledger.verify(db)
-        try:
-            return Book(tuple(ledger.entries(db)), verified)
-        except DamagedFile:  # said among the faults
-            return Book((), verified)
+        return Book(tuple(ledger.lines(db)), check(db))
 
 
 def intact(book: Book) -> None:
@@ -49,12 +51,39 @@ def intact(book: Book) -> None:
     if book.intact:
         st.success(f"**Intact:** {count}, chain and end.", icon=":material/verified:")
     else:
-        faults = "\n".join(f"- {plain(sentence(fault))}" for fault in book.verified.faults)
+        faults = "\n".join(f"- {plain(sentence(fault))}" for fault in
+                           (*book.verified.faults, *book.verified.reopened))
         st.error(f"**Not intact.** {count}.\n\n{faults}", icon=":material/gpp_bad:")
-        st.markdown("It cannot be mended here, and should not be: keep the folder as it is and "
-                    "compare it with an export that somebody else keeps.")
+        st.markdown("It cannot be mended here, and should not be: keep a copy of the data folder "
+                    "as it is, and compare it with an export that somebody else keeps.")
+        _reopen(book)
     for note in book.verified.notes:
         st.info(plain(sentence(note)), icon=":material/schedule:")
+
+
+def _reopen(book: Book) -> None:
+    """Go on over the faults; offered to whoever sits at the machine."""
+    if not book.verified.faults:
+        return
+    st.markdown("Until then nothing is added to it: nobody can teach, ask or be forgotten.")
+    if who().local and st.button("Go on over these faults", key="ledger.reopen",
+                                 icon=":material/report:",
+                                 help="Writes an entry that names them. From then on requests are "
+                                      "carried out again, and the ledger says for good that it is "
+                                      "not intact."):
+        with writing() as db:
+            ledger.reopen(db)
+        st.rerun()
+
+
+def not_intact() -> bool:
+    """Whether the ledger takes no entries; said on the pages that would write some."""
+    faults = open_book().verified.faults
+    if faults:
+        st.error(f"**The ledger is not intact**, so nothing is added and nothing can be forgotten "
+                 f"here: {plain(sentence(faults[0]))} The page Ledger says more, and how to go "
+                 "on.", icon=":material/gpp_bad:")
+    return bool(faults)
 
 
 def unproven() -> None:
@@ -64,29 +93,29 @@ def unproven() -> None:
 
 def entries(book: Book) -> None:
     """The table, newest first, and one entry opened."""
-    if not book.chain:
+    if not book.lines:
         st.info("No entries yet. The first comes when somebody gives a drawing or a photo on the "
                 "page Teach.", icon=":material/receipt_long:")
         return
-    newest = book.chain[::-1]
+    newest = book.lines[::-1]
     text = st.column_config.TextColumn
-    st.dataframe([row_of(entry) for entry in newest], hide_index=True,
+    st.dataframe([row_of(line, book.intact) for line in newest], hide_index=True,
                  alt=f"The {len(newest)} entries of the ledger, newest first",
                  column_config={"Entry": st.column_config.NumberColumn(width=60),
                                 "Of": text(width=70), "Whose": text(width=90, help=WHOSE),
-                                "Result": text(width=400)})
-    number = st.selectbox("Open an entry", [entry.number for entry in newest], None,
-                          format_func=lambda one: _title(book.chain[one - 1]), key="ledger.entry",
-                          placeholder="Choose one", width=420) if book.intact else None
+                                "Result": text(width=400), "As written": text(width=110)})
+    sound = {line.number: line.entry for line in newest if not line.faults}
+    number = st.selectbox("Open an entry", list(sound), None,
+                          format_func=lambda one: _title(sound[one]), key="ledger.entry",
+                          placeholder="Choose one", width=420)
     if number is not None:
-        _opened(book.chain[number - 1])
-    elif not book.intact:
-        st.caption("Entries can be opened when the ledger is intact.")
+        _opened(sound[number])
+    if len(sound) < len(newest):
+        st.caption("Entries marked as altered cannot be opened.")
 
 
 def _title(entry: Entry) -> str:
-    row = row_of(entry)
-    return f"{entry.number} · {base_title(entry)} · {row['What']}"
+    return f"{entry.number} · {base_title(entry)} · {what_of(entry)}"
 
 
 def _opened(entry: Entry) -> None:
@@ -106,7 +135,7 @@ def keep_a_copy(book: Book) -> None:
                 "same entries. It holds neither names nor data.")
     st.download_button("Export (JSON)", _export, "ledger.json", "application/json",
                        key="ledger.export", on_click="ignore", icon=":material/download:",
-                       disabled=not book.intact)
+                       disabled=bool(book.verified.faults))
     file = st.file_uploader("Check an earlier export against this ledger", type=["json"],
                             max_upload_size=MOST_MB, key="ledger.earlier")
     if file is None:
@@ -121,7 +150,7 @@ def keep_a_copy(book: Book) -> None:
 
 
 def _compared(book: Book, earlier: list[Entry], end: dict | None) -> None:
-    own = ledger.verify_chain(earlier, end, sealed_here=False).faults
+    own = ledger.verify_chain(earlier, end).faults
     faults = [f"the export itself: {fault}" for fault in own]
     faults += ledger.extends(book.chain, earlier)
     if faults:

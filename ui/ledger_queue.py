@@ -52,7 +52,7 @@ def _waiting(waiting: list[Asked], access: Access) -> None:
     st.markdown("\n".join(
         f"{place}. {_whose(one, access)}asked {day(one.asked_at)}: "
         f"{counted(one.samples, one.base.one)}, {one.taught:,} of them learnt, by "
-        f"“{one.method.title}”" for place, one in enumerate(waiting, 1)))
+        f"“{one.how}”" for place, one in enumerate(waiting, 1)))
 
 
 def _whose(one: Asked, access: Access) -> str:
@@ -95,7 +95,7 @@ def _carry_out(held: Working, base: Base, waiting: list[Asked]) -> None:
 def _questions(base: Base, waiting: list[Asked]) -> list[Question]:
     """What all of them together spend, where the model has a budget."""
     learner, method = lineage.learner_of(base), waiting[0].method
-    if not lineage.has_budget(learner) or method.learner != learner.name:
+    if not lineage.has_budget(learner) or method is None or method.learner != learner.name:
         return []
     names = tuple(sorted(one.contributor for one in waiting))
     return [Question(base.name, lineage.live_row(base), method, names)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from forget.methods import METHODS
 from forget.records import bases, taught
-from forget.records.ledger import Entry
+from forget.records.ledger import Entry, Line
 from ui.charts import percent
 from ui.outcome import SHOWN
 
@@ -18,11 +18,23 @@ NONE = "–"
 Body = Mapping[str, Any]
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
-    """One entry as a line of the table; whatever an altered body holds is no error."""
-    return {"Entry": entry.number, "Time (UTC)": entry.at[:19].replace("T", " "),
-            "What": _said(WHAT, entry), "Of": base_title(entry),
-            "Whose": entry.subject[:SUBJECT_SIGNS] or NONE, "Result": _said(RESULT, entry)}
+def row_of(line: Line, intact: bool) -> dict[str, Any]:
+    """One row of the ledger as a line of the table; whatever an altered body holds is no error.
+
+    ``intact``: whether the whole is; where it is not, each row says whether it is as written.
+    """
+    entry = line.entry
+    row = {"Entry": line.number, "Time (UTC)": NONE, "What": UNREADABLE, "Of": NONE, "Whose": NONE,
+           "Result": NONE} if entry is None else {
+        "Entry": line.number, "Time (UTC)": entry.at[:19].replace("T", " "),
+        "What": what_of(entry), "Of": base_title(entry),
+        "Whose": entry.subject[:SUBJECT_SIGNS] or NONE, "Result": _said(RESULT, entry)}
+    return row if intact else row | {"As written": "no: altered" if line.faults else "yes"}
+
+
+def what_of(entry: Entry) -> str:
+    """What an entry says was done."""
+    return _said(WHAT, entry)
 
 
 def base_title(entry: Entry) -> str:
@@ -66,6 +78,11 @@ def _policy(body: Body) -> str:
             f"Requests are carried out when {body['batch']} wait")
 
 
+def _faults(body: Body) -> str:
+    count = len(body["faults"])
+    return f"{count} {'fault' if count == 1 else 'faults'} of the ledger"
+
+
 LEARNT = {taught.RETRAIN: "in a new model", taught.FINETUNE: "going on with the present model"}
 
 WHAT: dict[str, Callable[[Body], str]] = {
@@ -76,10 +93,14 @@ WHAT: dict[str, Callable[[Body], str]] = {
     "forgotten": _forgotten,
     "failed": lambda body: f"Could not be carried out by {_by(body)}",
     "policy": _policy,
+    "lost": lambda body: f"The model was lost, and what it had learnt of {_samples(body)}",
+    "reopened": lambda body: f"Went on over {_faults(body)}",
 }
 
 RESULT: dict[str, Callable[[Body], str]] = {
     "taught": lambda body: f"{percent(body['test_accuracy'])} of unseen right",
     "forgotten": _outcome,
     "failed": lambda body: "Nothing was deleted; it can be asked again",
+    "lost": lambda body: f"{body['why']}",
+    "reopened": lambda body: "; ".join(body["faults"]),
 }

@@ -6,7 +6,7 @@ import streamlit as st
 from forget.data import Dataset, find_dataset
 from forget.device import pick_device
 from forget.faces.embedders import Embedder, find_embedder
-from forget.records import bases, replace, requests
+from forget.records import requests
 from forget.result import Result
 from ui.jobs import Job, JobQueue
 
@@ -30,7 +30,7 @@ def resumed() -> Job | None:
 
     The first page about people's data that is opened starts it, once a server.
     """
-    if replace.is_tidy() and not any(requests.due(base) for base in bases.BASES.values()):
+    if requests.is_resumed():
         return None
     return job_queue().submit(DiscreetJob("Carrying out the requests that were left",
                                           lambda job: len(requests.resume(job))))

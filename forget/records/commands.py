@@ -14,8 +14,9 @@ from forget.learners import LEARNERS, learner_for
 from forget.methods import METHODS, Method
 from forget.records import ledger, lineage, requests, taught, trace
 from forget.records.bases import BASES, Base, base_called
+from forget.records.check import check
 from forget.records.contributions import add
-from forget.records.database import reading
+from forget.records.database import MODELS, reading, writing
 from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
 
@@ -64,7 +65,8 @@ def add_commands(command: AddCommand) -> None:
     sub.add_argument("--json", action="store_true", help="print JSON")
 
     sub = command("ledger", _ledger, "check or export the ledger of all that was asked and done")
-    sub.add_argument("action", choices=("verify", "export"))
+    sub.add_argument("action", choices=("verify", "export", "reopen"),
+                     help="reopen: go on over faults, by an entry that names them for good")
     sub.add_argument("file", nargs="?", type=Path, metavar="FILE",
                      help="verify: an exported ledger instead of this machine's")
     sub.add_argument("--against", type=Path, metavar="FILE",
@@ -85,7 +87,13 @@ def _teach(options: argparse.Namespace) -> None:
                      for path in options.files]
             new = add(base, options.by, given)
             print(f"{new} of {len(given)} samples are new")
-        done = taught.teach(base, options.how, *recipe, bars)
+        try:
+            done = taught.teach(base, options.how, *recipe, bars)
+        except taught.NothingNew:
+            if not options.files:
+                raise
+            print(f"{base.title}: the model has learnt them already")
+            return
     print(f"{base.title}: {taught.WAYS[options.how].lower()}, {done.seconds:.1f} s; "
           f"{len(done.after.samples)} given samples learnt; unseen test samples right: "
           f"{done.accuracy_before:.2%} before, {done.accuracy_after:.2%} now (ledger: entry "
@@ -178,7 +186,7 @@ def _queue(options: argparse.Namespace) -> None:
                                    f"requests are carried out when {batch} wait"))
         for one in requests.waiting(base):
             print(f"  request {one.id}, asked {one.asked_at}: {one.samples} samples by "
-                  f"{one.method.name}")
+                  f"{one.method.name if one.method else one.how}")
     _report(done)
 
 
@@ -200,7 +208,7 @@ def _trace(options: argparse.Namespace) -> None:
         for base, number in counts.items():
             print(f"{base}: {number} samples")
         for file, number in held.models.items():
-            print(f"model {lineage.FOLDER}/{file}: learnt from {number} of them")
+            print(f"model {MODELS}/{file}: learnt from {number} of them")
         print("ledger entries about them: " + (", ".join(map(str, held.entries)) or "none"))
         if held.photos:
             print(f"kept photos: {len(held.photos)}")
@@ -211,6 +219,11 @@ def _trace(options: argparse.Namespace) -> None:
 
 
 def _ledger(options: argparse.Namespace) -> None:
+    if options.action == "reopen":
+        with writing() as db:
+            print(f"the ledger goes on: entry {ledger.reopen(db)} says over which faults, and no "
+                  "check will call it verified again")
+        return
     if options.action == "export":
         with reading() as db:
             text = ledger.export_text(db)
@@ -218,16 +231,15 @@ def _ledger(options: argparse.Namespace) -> None:
         return
     if options.file is None:
         with reading() as db:
-            verified = ledger.verify(db)
-            chain = [] if verified.faults else ledger.entries(db)
+            verified, chain = check(db), ledger.entries(db)
     else:
         chain, end = ledger.read_export(_text(options.file))
-        verified = ledger.verify_chain(chain, end, sealed_here=False)
-    faults = list(verified.faults)
-    if options.against is not None and not faults:
+        verified = ledger.verify_chain(chain, end)
+    faults = [*verified.faults, *verified.reopened]
+    if options.against is not None:
         earlier, end = ledger.read_export(_text(options.against))
         faults += [f"the earlier export: {fault}" for fault in
-                   ledger.verify_chain(earlier, end, sealed_here=False).faults]
+                   ledger.verify_chain(earlier, end).faults]
         faults += ledger.extends(chain, earlier)
     for note in verified.notes:
         print(f"note: {note}", file=sys.stderr)

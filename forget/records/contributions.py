@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from forget.data import Samples
-from forget.errors import BadInput
+from forget.errors import BadInput, DamagedRecord
 from forget.faces.people import person_name
 from forget.records import ledger
 from forget.records.bases import Base, Given
-from forget.records.database import reading, writing
+from forget.records.database import NAME, Connection, reading, writing
 
 FIRST_ID = 1_000_000_000
 """Ids of what people gave start here, far above every place in a dataset; none is given twice."""
@@ -37,7 +37,11 @@ class Contributor:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """One sample as it is held: ``id`` among the training samples, ``picture`` to be shown."""
+    """One sample as it is held: ``id`` among the training samples, ``picture`` to be shown.
+
+    ``damaged``: its fields cannot be read any more. It is empty then: it can be forgotten, and not
+    be learnt.
+    """
 
     id: int
     base: str
@@ -48,6 +52,7 @@ class Kept:
     reader: str
     sha256: str
     added: str
+    damaged: bool = False
 
 
 def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int:
@@ -85,14 +90,14 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
         return new
 
 
-def _contributor(db: sqlite3.Connection, name: str) -> sqlite3.Row:
+def _contributor(db: Connection, name: str) -> sqlite3.Row:
     """The contributor of this name, with a key of their own, made now where there is none."""
     db.execute("INSERT OR IGNORE INTO contributor (name, key, since) VALUES (?, ?, ?)",
                (name, secrets.token_bytes(32), ledger.now()))
     return db.execute("SELECT * FROM contributor WHERE name = ?", (name,)).fetchone()
 
 
-def _count(db: sqlite3.Connection, contributor: int) -> int:
+def _count(db: Connection, contributor: int) -> int:
     return db.execute("SELECT count(*) FROM sample WHERE contributor = ?",
                       (contributor,)).fetchone()[0]
 
@@ -122,19 +127,37 @@ def unasked(base: Base) -> list[Kept]:
         return [one for one in kept_in(db, base) if one.contributor not in leaving]
 
 
-def kept_in(db: sqlite3.Connection, base: Base, contributor: str | None = None) -> list[Kept]:
+def kept_in(db: Connection, base: Base, contributor: str | None = None) -> list[Kept]:
     """As :func:`kept`, within a transaction."""
     rows = db.execute(
         "SELECT sample.*, contributor.name FROM sample JOIN contributor "
         "ON contributor.id = sample.contributor WHERE base = ? AND (?2 IS NULL OR name = ?2) "
         "ORDER BY sample.id", (base.name, contributor))
-    return [Kept(FIRST_ID + row["id"], row["base"], row["name"], row["label"],
-                 base.tensor(row["x"]), _picture(base, row["picture"]), row["reader"],
-                 row["sha256"], row["added"]) for row in rows]
+    return [_read(base, row) for row in rows]
+
+
+def _read(base: Base, row: sqlite3.Row) -> Kept:
+    about = FIRST_ID + row["id"], row["base"], str(row["name"])
+    added = str(row["added"])
+    try:
+        if base.label(row["label"]) != row["label"] or len(bytes.fromhex(row["sha256"])) != 32:
+            raise ValueError("no label or no hash")
+        return Kept(*about, row["label"], base.tensor(row["x"]), _picture(base, row["picture"]),
+                    row["reader"], row["sha256"], added)
+    except (BadInput, ValueError, TypeError, RuntimeError, AttributeError):
+        empty = torch.zeros(base.picture_shape, dtype=torch.uint8)
+        return Kept(*about, str(row["label"]), torch.empty(0), empty, "", "", added, damaged=True)
 
 
 def samples_of(those: Sequence[Kept], classes: Sequence[str], copies: int) -> Samples:
-    """Kept samples as training samples: each so often, under one id."""
+    """Kept samples as training samples: each so often, under one id.
+
+    Raises :class:`DamagedRecord` for one that cannot be read.
+    """
+    if broken := [one.id - FIRST_ID for one in those
+                  if one.damaged or one.x.shape != those[0].x.shape]:
+        raise DamagedRecord(f"sample {broken[0]} in {NAME} is damaged: have what its contributor "
+                            "gave forgotten, or put the file back from a copy")
     x = torch.stack([one.x for one in those])
     y = torch.tensor([classes.index(one.label) for one in those], dtype=torch.int64)
     ids = torch.tensor([one.id for one in those], dtype=torch.int64)

@@ -7,6 +7,7 @@ freed pages: https://www.sqlite.org/pragma.html#pragma_secure_delete.
 
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +25,9 @@ WAIT_SECONDS = 5.0
 
 NO_ROOM = 1 << 20
 """Bytes below which a disk counts as full."""
+
+MODELS = "taught"
+"""The folder of the weights of live models, beside the database."""
 
 WORK = "records"
 """The lock of whoever makes models from the records: one at a time, over all processes."""
@@ -100,7 +104,14 @@ CREATE TRIGGER ledger_stays BEFORE UPDATE ON ledger
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
-MIGRATIONS = (FIRST,)
+GROWS_OVER_GAPS = """
+DROP TRIGGER IF EXISTS ledger_grows;
+CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
+    WHEN NEW.number <= (SELECT coalesce(max(number), 0) FROM ledger)
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+MIGRATIONS = (FIRST, GROWS_OVER_GAPS)
 """Each brings the schema from its index to the next version; none is ever changed."""
 
 
@@ -109,16 +120,26 @@ def path() -> Path:
     return downloads() / NAME
 
 
+class Connection(sqlite3.Connection):
+    """A connection to the records. ``after_commit``: called once with it when the transaction is on
+    disk, where somebody set it."""
+
+    after_commit: Callable[["Connection"], None] | None = None
+
+
 @contextmanager
-def reading() -> Iterator[sqlite3.Connection]:
-    """A connection that sees one state of the records; empty ones while there is no file."""
-    with _plainly(), closing(_connect(path()) if path().is_file() else _empty()) as db:
+def reading() -> Iterator[Connection]:
+    """A connection that sees one state of the records; empty ones while there is no file.
+
+    Of a data folder that may not be written to, a copy in memory is read.
+    """
+    with _plainly(), closing(_opened()) as db:
         db.execute("BEGIN")
         yield db
 
 
 @contextmanager
-def writing() -> Iterator[sqlite3.Connection]:
+def writing() -> Iterator[Connection]:
     """One transaction: all of it is on disk when the block ends, or nothing where it raises."""
     with _plainly(), closing(_connect(path())) as db:
         db.execute("BEGIN IMMEDIATE")
@@ -128,6 +149,43 @@ def writing() -> Iterator[sqlite3.Connection]:
             db.rollback()
             raise
         db.commit()
+        if db.after_commit is not None:
+            db.after_commit(db)
+
+
+def _opened() -> Connection:
+    if not path().is_file():
+        return _empty()
+    try:
+        return _connect(path())
+    except CannotWrite:
+        return _copied()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in UNWRITTEN:
+            raise
+        return _copied()
+
+
+def _copied() -> Connection:
+    """The records in memory, brought up to date there; their files are only read."""
+    log_there = path().with_name(NAME + "-wal")
+    if log_there.is_file() and log_there.stat().st_size:
+        # SQLite reads a log only where it may write beside it.
+        with tempfile.TemporaryDirectory() as folder:
+            for file in (path(), log_there):
+                shutil.copyfile(file, Path(folder) / file.name)
+            with closing(_connect(Path(folder) / NAME)) as db:
+                return _in_memory(db)
+    with closing(sqlite3.connect(f"{path().absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+                 ) as db:
+        return _in_memory(db)
+
+
+def _in_memory(source: sqlite3.Connection) -> Connection:
+    db = _plain(":memory:")
+    source.backup(db)
+    _migrate(db)
+    return db
 
 
 @contextmanager
@@ -169,13 +227,11 @@ def _empty_log(db: sqlite3.Connection) -> None:
         time.sleep(0.05)
 
 
-def _connect(where: Path) -> sqlite3.Connection:
+def _connect(where: Path) -> Connection:
     with on_disk():
         where.touch(mode=0o600)  # SQLite's own files beside it take its mode
-    db = sqlite3.connect(where, timeout=WAIT_SECONDS, isolation_level=None)
+    db = _plain(where)
     try:
-        db.row_factory = sqlite3.Row
-        db.text_factory = _text
         db.execute("PRAGMA journal_mode = WAL")
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON",
                        "temp_store = MEMORY", "trusted_schema = OFF",
@@ -193,9 +249,15 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def _empty() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
+def _plain(where: Path | str) -> Connection:
+    db = sqlite3.connect(where, timeout=WAIT_SECONDS, isolation_level=None, factory=Connection)
     db.row_factory = sqlite3.Row
+    db.text_factory = _text
+    return db
+
+
+def _empty() -> Connection:
+    db = _plain(":memory:")
     _migrate(db)
     return db
 
@@ -245,6 +307,9 @@ def _plainly() -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise _said(error) from error
 
+
+UNWRITTEN = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+"""What SQLite says where it may only read."""
 
 UNWRITABLE = (f"{NAME} cannot be written: let this program write into the folder {{}}, or name "
               "another one in FORGET_HOME; nothing was changed")

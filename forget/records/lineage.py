@@ -15,7 +15,8 @@ from torch import nn
 
 from forget import store
 from forget.data import Dataset, Samples
-from forget.errors import BadInput, DamagedFile
+from forget.data.files import sha256_of
+from forget.errors import BadInput, DamagedFile, DamagedRecord
 from forget.features import CHUNK, rows_of
 from forget.knobs import make
 from forget.learn import start_from
@@ -23,12 +24,10 @@ from forget.learners import LEARNERS, Learner
 from forget.paths import downloads
 from forget.records.bases import Base, base_called
 from forget.records.contributions import FIRST_ID, Kept, kept, samples_of
-from forget.records.database import reading
+from forget.records.database import MODELS, NAME, Connection, reading
 from forget.represent import represent
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
-
-FOLDER = "taught"
 
 GIVEN = "+given"
 """Ends the name of a base's data together with what was given."""
@@ -61,63 +60,125 @@ class Live:
 
 
 def learner_of(base: Base) -> Learner | None:
-    """The recipe of a base's model, None before anything was taught."""
-    row = _present(base)
-    return None if row is None else _learner(row)
+    """The recipe of a base's model, None before anything was taught and where it is lost."""
+    row = present(base)
+    try:
+        return None if row is None else _learner(row)
+    except DamagedRecord:
+        return None
 
 
 def seed_of(base: Base) -> int:
-    """The seed of a base's model, 0 before anything was taught."""
-    row = _present(base)
-    return 0 if row is None else row["seed"]
+    """The seed of a base's model, 0 before anything was taught and where it is lost."""
+    row = present(base)
+    return row["seed"] if row is not None and type(row["seed"]) is int else 0
 
 
 def live(base: Base, learner: Learner, seed: int = 0, watch: Watch = UNWATCHED) -> Live:
-    """The model as it is now; before anything was taught, the original of ``learner``."""
+    """The model as it is now; before anything was taught, the original of ``learner``.
+
+    Raises :class:`DamagedRecord` where it was lost.
+    """
     with reading() as db:
         row = row_of(db, base)
-        samples = frozenset() if row is None else _lineage(db, row["id"])
+        samples = frozenset() if row is None else lineage_of(db, row["id"])
+        named = None if row is None else named_sha256(db, base)
     if row is None:
         dataset = base.dataset()
         return Live(base, learner, seed, start_from(learner, dataset, seed, watch).stored,
                     dataset.classes, frozenset(), "original")
     try:
-        stored = store.load(home(row["file"]))
-    except DamagedFile:
+        return _read(base, row, samples, named)
+    except DamagedRecord:
         if live_row(base) == row["id"]:
             raise
         return live(base, learner, seed, watch)  # another one took its place meanwhile
-    return Live(base, _learner(row), row["seed"], stored, tuple(json.loads(row["classes"])),
-                samples, row["made"], row["id"])
+
+
+def _read(base: Base, row: sqlite3.Row, samples: frozenset[int], named: str | None) -> Live:
+    """The model of a row. ``named``: the hash of its file in the ledger."""
+    learner = _learner(row)
+    path = home(row["file"])
+    if not path.is_file() or (learner.keeps and not store.secret_path(path).is_file()):
+        raise _lost(base, "a file of it is gone")
+    try:
+        if sha256_of(path) != named:
+            raise _lost(base, "its file is not the one that the ledger names")
+        stored = store.load(path)
+    except DamagedRecord:
+        raise
+    except (DamagedFile, OSError) as error:
+        raise _lost(base, "a file of it is damaged") from error
+    return Live(base, learner, row["seed"], stored, tuple(json.loads(row["classes"])), samples,
+                row["made"], row["id"])
+
+
+def _lost(base: Base, why: str) -> DamagedRecord:
+    return DamagedRecord(f"the model of {base.title} that learnt what was given is lost ({why}): "
+                         "teach it again, or start the program again, and it is trained anew")
+
+
+def loss_of(base: Base) -> str:
+    """Why the model cannot be used, nor what it learnt be learnt again as it was: "" where it can,
+    and where there is none."""
+    row = present(base)
+    if row is None:
+        return ""
+    try:
+        here = live(base, _learner(row))
+        if any(one.damaged for one in here.learnt()):
+            return f"a sample that it learnt is damaged in {NAME}"
+    except DamagedRecord as error:
+        return str(error)
+    return ""
+
+
+def named_sha256(db: Connection, base: Base) -> str | None:
+    """The hash of the live model's file that the ledger names, None where it names none."""
+    found = db.execute(
+        "SELECT json_extract(body, '$.model_sha256') FROM ledger WHERE CASE WHEN json_valid(body) "
+        "THEN json_extract(body, '$.base') = ?1 AND json_extract(body, '$.model_sha256') IS NOT "
+        "NULL END ORDER BY number DESC LIMIT 1", (base.name,)).fetchone()
+    return None if found is None else found[0]
 
 
 def live_row(base: Base) -> int | None:
     """Which model is live, so that a page sees that another one has become so."""
-    row = _present(base)
+    row = present(base)
     return None if row is None else row["id"]
 
 
-def _present(base: Base) -> sqlite3.Row | None:
+def present(base: Base) -> sqlite3.Row | None:
+    """The row of the live model, None before anything was taught."""
     with reading() as db:
         return row_of(db, base)
 
 
-def row_of(db: sqlite3.Connection, base: Base) -> sqlite3.Row | None:
+def row_of(db: Connection, base: Base) -> sqlite3.Row | None:
     return db.execute("SELECT * FROM model WHERE base = ?", (base.name,)).fetchone()
 
 
 def _learner(row: sqlite3.Row) -> Learner:
-    return make(LEARNERS[row["learner"]], json.loads(row["settings"]))
+    """The recipe of a model's row; :class:`DamagedRecord` where the row cannot be read."""
+    try:
+        classes = json.loads(row["classes"])
+        if type(row["seed"]) is not int or not all(isinstance(one, str) for one in classes):
+            raise ValueError("no seed or no classes")
+        home(row["file"]).is_file()
+        return make(LEARNERS[row["learner"]], json.loads(row["settings"]))
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedRecord(f"the row of a model in {NAME} is damaged: start the program again, "
+                            "and the model is trained anew") from error
 
 
-def _lineage(db: sqlite3.Connection, model: int) -> frozenset[int]:
+def lineage_of(db: Connection, model: int) -> frozenset[int]:
     return frozenset(FIRST_ID + row[0] for row in
                      db.execute("SELECT sample FROM lineage WHERE model = ?", (model,)))
 
 
 def home(file: str) -> Path:
     """Where a model's file lies."""
-    return downloads() / FOLDER / file
+    return downloads() / MODELS / file
 
 
 def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: Sequence[str],

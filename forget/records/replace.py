@@ -9,18 +9,19 @@ import dataclasses
 import hashlib
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from forget import store
 from forget.data.files import on_disk, sweep, write_atomically
 from forget.errors import BadInput, Busy, CannotWrite
 from forget.paths import downloads
 from forget.records import ledger
+from forget.records.bases import Base
 from forget.records.contributions import FIRST_ID
-from forget.records.database import reading, scrub, working, writing
-from forget.records.lineage import FOLDER, Live, home, row_of
+from forget.records.database import MODELS, Connection, reading, scrub, working, writing
+from forget.records.lineage import Live, home, lineage_of, loss_of, row_of
 from forget.store import Stored
 from forget.watch import Watch
 
@@ -57,7 +58,7 @@ class Files:
 
 
 @contextlib.contextmanager
-def becoming(before: Live, after: Live, files: Files) -> Iterator[tuple[sqlite3.Connection, int]]:
+def becoming(before: Live, after: Live, files: Files) -> Iterator[tuple[Connection, int]]:
     """Put a model in the place of the one before: the block's transaction is all or nothing.
 
     The weights are written first, under a name that nothing names yet; what the block writes, the
@@ -97,7 +98,48 @@ def changing(watch: Watch) -> Iterator[None]:
         yield
 
 
-def must_scrub(db: sqlite3.Connection) -> None:
+LEARN_AGAIN = "learn again: "
+"""Begins the chore that a lost model leaves: what it had learnt is to be learnt anew."""
+
+
+def give_up(base: Base) -> str:
+    """Let a base's model be gone where its files are lost or damaged, and say so in the ledger.
+
+    Its lineage goes with it, so that what it had learnt can be deleted; that it has to be trained
+    anew is noted with the recipe. Called within :func:`changing`. Returns why it is lost, "" where
+    it is not.
+    """
+    why = loss_of(base)
+    if not why:
+        return ""
+    with writing() as db:
+        row = row_of(db, base)
+        learnt = sorted(lineage_of(db, row["id"]))
+        db.execute("DELETE FROM model WHERE id = ?", (row["id"],))
+        db.execute("DELETE FROM chore WHERE what LIKE ?", (f"{LEARN_AGAIN}{base.name} %",))
+        again = {name: row[name] for name in ("learner", "settings", "seed")} | {"samples": learnt}
+        db.execute("INSERT INTO chore VALUES (?)",
+                   (f"{LEARN_AGAIN}{base.name} {json.dumps(again, default=str)}",))
+        ledger.append(db, "lost", {"base": base.name, "why": why, "samples": len(learnt)})
+        must_scrub(db)
+    tidy()
+    return why
+
+
+def to_learn_again(base: Base) -> dict[str, Any] | None:
+    """What a lost model had learnt, and its recipe as its row had it; None where none was lost."""
+    begins = f"{LEARN_AGAIN}{base.name} "
+    with reading() as db:
+        row = db.execute("SELECT what FROM chore WHERE what LIKE ?", (begins + "%",)).fetchone()
+    return None if row is None else json.loads(row["what"].removeprefix(begins))
+
+
+def learnt_again(db: Connection, base: Base) -> None:
+    """Note, within a transaction, that nothing is left to be learnt anew."""
+    db.execute("DELETE FROM chore WHERE what LIKE ?", (f"{LEARN_AGAIN}{base.name} %",))
+
+
+def must_scrub(db: Connection) -> None:
     """Note, within a transaction that deletes, that its traces are to be removed afterwards."""
     db.execute("INSERT OR IGNORE INTO chore VALUES (?)", (SCRUB,))
 
@@ -129,7 +171,7 @@ def leftovers() -> tuple[list[Path], bool]:
         named = {row[0] for row in db.execute("SELECT file FROM model")}
         chore = db.execute("SELECT 1 FROM chore WHERE what = ?", (SCRUB,)).fetchone()
     named |= {store.secret_path(home(file)).name for file in named}
-    folder = downloads() / FOLDER
+    folder = downloads() / MODELS
     there = list(folder.iterdir()) if folder.is_dir() else []
     return [path for path in there if path.name not in named], chore is not None
 

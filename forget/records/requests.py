@@ -18,17 +18,35 @@ import torch
 from forget.certificate import issue
 from forget.data import Dataset
 from forget.device import derive, generator
-from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged
+from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged, ForgetError
 from forget.faces import kept as kept_on_disk
 from forget.knobs import make
 from forget.methods import METHODS, Method, Spending, Task, check_suits
 from forget.records import ledger
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import GONE, Kept, kept
+from forget.records.database import NAME, Connection, reading, writing
 from forget.records.database import path as database_path
-from forget.records.database import reading, writing
-from forget.records.lineage import Live, dataset_with, has_budget, learner_of, live, spent_of
-from forget.records.replace import Files, becoming, changing, must_scrub, tidy
+from forget.records.lineage import (
+    Live,
+    dataset_with,
+    has_budget,
+    learner_of,
+    live,
+    loss_of,
+    spent_of,
+)
+from forget.records.replace import (
+    Files,
+    becoming,
+    changing,
+    give_up,
+    is_tidy,
+    must_scrub,
+    tidy,
+    to_learn_again,
+)
+from forget.records.taught import learn_again
 from forget.request import NOTHING, Forgotten, Request, split
 from forget.result import Result, Start
 from forget.run import run
@@ -49,16 +67,21 @@ EXACT = {"network": "retrain", "sisa": "sisa", "convex": "certified"}
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A request that waits. ``samples``: how many it is about; ``taught``: how many of them the
-    model has learnt."""
+    """A request that waits. ``method``: None where the records are damaged there. ``samples``: how
+    many it is about; ``taught``: how many of them the model has learnt."""
 
     id: int
     base: Base
     contributor: str
-    method: Method
+    method: Method | None
     asked_at: str
     samples: int
     taught: int
+
+    @property
+    def how(self) -> str:
+        """The method in words."""
+        return "a method that cannot be read any more" if self.method is None else self.method.title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +108,8 @@ def ask(contributor: str, methods: dict[str, Method]) -> list[int]:
     nothing is held.
     """
     for name, method in methods.items():
-        if learner := learner_of(base_called(name)):
+        base = base_called(name)
+        if (learner := learner_of(base)) and not loss_of(base):
             check_suits(method, learner)
     with writing() as db:
         who = db.execute("SELECT * FROM contributor WHERE name = ?", (contributor,)).fetchone()
@@ -104,7 +128,7 @@ def erase_kept(contributor: str) -> int:
     return kept_on_disk.delete(contributor)
 
 
-def _asked(db: sqlite3.Connection, base: str, who: sqlite3.Row, method: Method) -> int:
+def _asked(db: Connection, base: str, who: sqlite3.Row, method: Method) -> int:
     waiting = db.execute("SELECT id FROM request WHERE base = ? AND contributor = ? AND state = ?",
                          (base, who["id"], WAITING)).fetchone()
     if waiting is not None:
@@ -127,26 +151,32 @@ def waiting(base: Base | None = None) -> list[Asked]:
             "SELECT request.*, contributor.name FROM request JOIN contributor "
             "ON contributor.id = request.contributor WHERE state = ? AND (?2 IS NULL OR base = ?2)"
             " ORDER BY request.id", (WAITING, base and base.name)).fetchall()
-        return [_read(db, row) for row in rows]
+        return [_read(db, row) for row in rows if row["base"] in BASES]
 
 
-def _read(db: sqlite3.Connection, row: sqlite3.Row) -> Asked:
+def _read(db: Connection, row: sqlite3.Row) -> Asked:
     base = base_called(row["base"])
     ids = "SELECT id FROM sample WHERE base = ? AND contributor = ?"
     who = (base.name, row["contributor"])
     samples = db.execute(f"SELECT count(*) FROM ({ids})", who).fetchone()[0]
     taught = db.execute(f"SELECT count(DISTINCT sample) FROM lineage WHERE sample IN ({ids})",
                         who).fetchone()[0]
-    return Asked(row["id"], base, row["name"],
-                 make(METHODS[row["method"]], json.loads(row["settings"])), row["asked_at"],
-                 samples, taught)
+    return Asked(row["id"], base, row["name"], _method(row), str(row["asked_at"]), samples, taught)
+
+
+def _method(row: sqlite3.Row) -> Method | None:
+    try:
+        return make(METHODS[row["method"]], json.loads(row["settings"]))
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def policy(base: Base) -> int:
     """How many requests must wait before they are carried out together; 1: at once."""
     with reading() as db:
         row = db.execute("SELECT batch FROM policy WHERE base = ?", (base.name,)).fetchone()
-    return AT_ONCE if row is None else row["batch"]
+    # A damaged number is none, and to carry out at once keeps nobody waiting.
+    return row["batch"] if row is not None and type(row["batch"]) is int else AT_ONCE
 
 
 def set_policy(base: Base, batch: int) -> None:
@@ -178,6 +208,8 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
         done: list[Done] = []
         together = policy(base) > AT_ONCE
         try:
+            if waiting(base) if now else due(base):
+                give_up(base)
             while asked := (waiting(base) if now or done else due(base)):
                 group = _group(asked) if together else asked[:1]
                 done += _carried_out(base, group, references, watch)
@@ -187,7 +219,21 @@ def carry_out(base: Base, watch: Watch = UNWATCHED, references: int = 1,
             # Those before it are done whatever happens now, and the rest goes on waiting.
             done[-1] = dataclasses.replace(done[-1], untidy="the others go on waiting: "
                                            + str(error).removesuffix("; nothing was changed"))
+        else:
+            _learn_again(base, done, watch)
         return done
+
+
+def _learn_again(base: Base, done: list[Done], watch: Watch) -> None:
+    """Train anew what a lost model had learnt of others, after what was to go is gone."""
+    try:
+        learn_again(base, watch)
+    except ForgetError as error:
+        if not done:
+            raise
+        done[-1] = dataclasses.replace(done[-1], untidy="the model was lost, and what others gave "
+                                       "could not be learnt again: start this program again, and "
+                                       f"it is tried again ({error})")
 
 
 def resume(watch: Watch = UNWATCHED) -> list[Done]:
@@ -195,8 +241,16 @@ def resume(watch: Watch = UNWATCHED) -> list[Done]:
     if not database_path().is_file():
         return []
     with changing(watch):
-        pass
-    return [one for base in BASES.values() if due(base) for one in carry_out(base, watch)]
+        for base in BASES.values():
+            give_up(base)
+    return [one for base in BASES.values() if due(base) or to_learn_again(base)
+            for one in carry_out(base, watch)]
+
+
+def is_resumed() -> bool:
+    """Whether :func:`resume` has nothing to do."""
+    return is_tidy() and not any(due(base) or to_learn_again(base) or loss_of(base)
+                                 for base in BASES.values())
 
 
 def _group(asked: Sequence[Asked]) -> list[Asked]:
@@ -280,6 +334,8 @@ def _forecast(planned: Plan, method: Method, watch: Watch) -> Spending | None:
 
 def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) -> list[Done]:
     names = [one.contributor for one in group]
+    if group[0].method is None:
+        return [_failed(one, f"its method cannot be read any more in {NAME}") for one in group]
     planned = plan(base, names)
     result = None
     if planned is not None:
@@ -294,7 +350,7 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     watch.phase("Deleting what was held")
     for name in names:
         erase_kept(name)
-    hashes = {one.sha256 for name in names for one in kept(base, name)}
+    hashes = {one.sha256 for name in names for one in kept(base, name) if not one.damaged}
     base.source.erase(hashes)
     if planned is None:
         with writing() as db:
@@ -341,7 +397,7 @@ def _body(planned: Plan, result: Result, files: Files) -> dict[str, Any]:
     }
 
 
-def _delete(db: sqlite3.Connection, asked: Asked, body: dict[str, Any]) -> int:
+def _delete(db: Connection, asked: Asked, body: dict[str, Any]) -> int:
     """Delete everything held for one request, within its transaction; returns the entry."""
     who = db.execute("SELECT contributor.* FROM request JOIN contributor "
                      "ON contributor.id = request.contributor WHERE request.id = ? AND state = ?",
@@ -369,7 +425,7 @@ def _failed(asked: Asked, why: str) -> Done:
         who = db.execute("SELECT contributor.* FROM request JOIN contributor ON contributor.id = "
                          "request.contributor WHERE request.id = ?", (asked.id,)).fetchone()
         entry = ledger.append(db, "failed", {"base": asked.base.name, "request": asked.id,
-                                             "method": asked.method.name},
+                                             "method": asked.method and asked.method.name},
                               ledger.subject_of(who["key"], who["name"]))
         db.execute("UPDATE request SET state = ?, entry = ? WHERE id = ?",
                    (FAILED, entry, asked.id))

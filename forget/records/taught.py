@@ -1,6 +1,7 @@
 """Teaching: the model of a base learns what people gave, anew or going on from what it knows."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 import torch
@@ -10,15 +11,16 @@ from forget import store
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
 from forget.errors import BadInput
+from forget.knobs import make
 from forget.learn import home_of, is_stored, learn
-from forget.learners import Learner
+from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import Task
 from forget.methods.finetune import FineTune
 from forget.metrics.accuracy import Predictions
 from forget.records import ledger
 from forget.records.bases import Base
 from forget.records.contributions import Kept, unasked
-from forget.records.database import reading
+from forget.records.database import reading, writing
 from forget.records.lineage import (
     Live,
     classes_with,
@@ -29,7 +31,15 @@ from forget.records.lineage import (
     live_row,
     spent_of,
 )
-from forget.records.replace import Files, becoming, changing, tidy
+from forget.records.replace import (
+    Files,
+    becoming,
+    changing,
+    give_up,
+    learnt_again,
+    tidy,
+    to_learn_again,
+)
 from forget.represent import represent
 from forget.request import NOTHING
 from forget.result import model_record
@@ -63,6 +73,10 @@ class Taught:
     untidy: str = ""
 
 
+class NothingNew(BadInput):
+    """The model has learnt all that was given."""
+
+
 def teach(base: Base, how: str, learner: Learner, seed: int = 0,
           watch: Watch = UNWATCHED) -> Taught:
     """Let the base's model learn all that was given to it, and make that one the model.
@@ -73,6 +87,7 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
     is new, and for a model that cannot go on.
     """
     with changing(watch):
+        give_up(base)
         check_way(base, how)
         those = unasked(base)
         if not those and live_row(base) is None:
@@ -80,27 +95,54 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
         before = live(base, learner, seed, watch)
         same = how == FINETUNE or (learner, seed) == (before.learner, before.seed)
         if same and {one.id for one in those} <= before.samples:
-            raise BadInput("there is nothing new to learn: add something first")
-        use_fixed_threads()
-        watch.phase(f"Learning: {WAYS[how].lower()}")
-        made = _retrained if how == RETRAIN else _gone_on
-        stored, seconds, classes, dataset = made(before, those, learner, seed, watch)
-        seen_before = represent(before.learner, base.dataset(), watch)
-        accuracies = [Predictions.of(one.model, test, watch.check).accuracy for one, test in
-                      ((before, seen_before.test), (stored, dataset.test))]
-        recipe = (learner, seed) if how == RETRAIN else (before.learner, before.seed)
-        learnt = frozenset(one.id for one in those)
-        learnt |= before.samples if how == FINETUNE else frozenset()
-        after = Live(base, *recipe, stored, classes, learnt, how)
-        body = {"base": base.name, "how": how, "learner": after.learner.name,
-                "samples": len(learnt), "new": len(learnt - before.samples),
-                "seconds": seconds, "test_accuracy": accuracies[1],
-                "spent": spent_of(after.learner, stored.model)}
-        files = Files.of(stored)
-        with becoming(before, after, files) as (db, row):
-            entry = ledger.append(db, "taught", body | {"model_sha256": files.sha256})
-        return Taught(before, dataclasses.replace(after, row=row), seconds,
-                      *accuracies, entry, tidy())
+            raise NothingNew("there is nothing new to learn: add something first")
+        return _taught(before, those, how, learner, seed, watch)
+
+
+def learn_again(base: Base, watch: Watch = UNWATCHED) -> Taught | None:
+    """Train anew, by the same recipe, what a lost model had learnt and is still there; None where
+    nothing is left to be done. Called within :func:`~forget.records.replace.changing`."""
+    again = to_learn_again(base)
+    if again is None:
+        return None
+    those = [one for one in unasked(base) if one.id in again["samples"] and not one.damaged]
+    if not those or live_row(base) is not None:
+        with writing() as db:
+            learnt_again(db, base)
+        return None
+    try:
+        learner = make(LEARNERS[again["learner"]], json.loads(again["settings"]))
+        seed = int(again["seed"])
+    except (BadInput, ValueError, TypeError, KeyError):  # the row was what was damaged
+        learner, seed = learner_for(base.source, FineTune.learner, {}), 0
+    return _taught(live(base, learner, seed, watch), those, RETRAIN, learner, seed, watch)
+
+
+def _taught(before: Live, those: Sequence[Kept], how: str, learner: Learner, seed: int,
+            watch: Watch) -> Taught:
+    """Make the model that has learnt these samples, and put it in the place of the one before."""
+    base = before.base
+    use_fixed_threads()
+    watch.phase(f"Learning: {WAYS[how].lower()}")
+    made = _retrained if how == RETRAIN else _gone_on
+    stored, seconds, classes, dataset = made(before, those, learner, seed, watch)
+    seen_before = represent(before.learner, base.dataset(), watch)
+    accuracies = [Predictions.of(one.model, test, watch.check).accuracy for one, test in
+                  ((before, seen_before.test), (stored, dataset.test))]
+    recipe = (learner, seed) if how == RETRAIN else (before.learner, before.seed)
+    learnt = frozenset(one.id for one in those)
+    learnt |= before.samples if how == FINETUNE else frozenset()
+    after = Live(base, *recipe, stored, classes, learnt, how)
+    body = {"base": base.name, "how": how, "learner": after.learner.name,
+            "samples": len(learnt), "new": len(learnt - before.samples),
+            "seconds": seconds, "test_accuracy": accuracies[1],
+            "spent": spent_of(after.learner, stored.model)}
+    files = Files.of(stored)
+    with becoming(before, after, files) as (db, row):
+        entry = ledger.append(db, "taught", body | {"model_sha256": files.sha256})
+        learnt_again(db, base)
+    return Taught(before, dataclasses.replace(after, row=row), seconds,
+                  *accuracies, entry, tidy())
 
 
 def check_way(base: Base, how: str) -> None:

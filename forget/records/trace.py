@@ -21,11 +21,11 @@ from forget.faces import kept as kept_on_disk
 from forget.faces.embedders import EMBEDDERS
 from forget.faces.people import person_name, spelling
 from forget.paths import downloads
-from forget.records import ledger, lineage, replace
+from forget.records import ledger, replace
 from forget.records.bases import BASES, Given
 from forget.records.contributions import Kept, kept
+from forget.records.database import MODELS, reading
 from forget.records.database import path as database_path
-from forget.records.database import reading
 from forget.records.ledger import subject_of
 
 WINDOWS = {16: 9, 32: 9, 64: 6, 128: 4, 256: 3}
@@ -156,9 +156,9 @@ def trace(name: str, files: Sequence[bytes] = ()) -> tuple[Held, list[Hit]]:
     there = held(name)
     given = [*there.samples, *(one for data in files for one in like(data))]
     hits = search(name, given, files)
-    named = {f"{lineage.FOLDER}/{file}": "a model that learnt from the samples"
+    named = {f"{MODELS}/{file}": "a model that learnt from the samples"
              for file in there.models}
-    named |= {f"{lineage.FOLDER}/{path.name}": UNNAMED for path in replace.leftovers()[0]}
+    named |= {f"{MODELS}/{path.name}": UNNAMED for path in replace.leftovers()[0]}
     return there, sorted({*hits, *(Hit(file, what) for file, what in named.items())},
                          key=lambda hit: (hit.file, hit.what))
 
@@ -186,7 +186,7 @@ def _pieces(data: bytes) -> list[bytes]:
 
 def _hashes(sha256: str) -> list[bytes]:
     """A hash as text and as bytes, a piece of each."""
-    return [sha256[:32].encode(), bytes.fromhex(sha256)[:16]]
+    return [sha256[:32].encode(), bytes.fromhex(sha256)[:16]] if sha256 else []
 
 
 def _found(raw: bytes, pieces: Sequence[bytes]) -> set[bytes]:
