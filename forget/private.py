@@ -40,8 +40,8 @@ def present_machine_key() -> bytes | None:
         raise DamagedFile(f"{path} cannot be read ({error.strerror}): put it back from a copy, or "
                           "let this program read it") from error
     if len(key) != KEY_BYTES:
-        raise DamagedFile(f"{path} is damaged: put it back from a copy; where there is none, delete it, "
-                          "and a new key is made that nothing sealed before fits")
+        raise DamagedFile(f"{path} is damaged: put it back from a copy; where there is none, "
+                          "delete it, and a new key is made that nothing sealed before fits")
     return key
 
 

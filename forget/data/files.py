@@ -27,7 +27,7 @@ import filelock
 import requests
 
 from forget.errors import BadInput, Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
-from forget.paths import downloads
+from forget.paths import downloads, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Bundle:
                                 self.name, source.title, type(error).__name__)
                     continue
                 with on_disk():
-                    self.folder.mkdir(parents=True, exist_ok=True)
+                    make_folder(self.folder)
                     for file in self.files:
                         os.replace(folder / file.name, self.folder / file.name)
                 return
@@ -278,7 +278,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises :class:`CannotWrite`.
     """
     with on_disk():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _write_atomically(path, data, mode)
 
 
@@ -313,7 +313,7 @@ def scratch(name: str) -> Iterator[Path]:
     folder = downloads() / f"{PARTIAL}{name}"
     shutil.rmtree(folder, ignore_errors=True)
     with on_disk():
-        folder.mkdir(parents=True)
+        make_folder(folder)
     try:
         yield folder
     finally:

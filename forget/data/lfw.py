@@ -28,6 +28,7 @@ from forget.errors import SourceDown
 from forget.faces.archive import photos_from_folder
 from forget.faces.embedders import find_embedder
 from forget.faces.people import Photo
+from forget.paths import make_folder
 
 AT_LEAST = 20
 N_ALL = 13_233
@@ -92,7 +93,7 @@ def unpack(archive: Path, folder: Path, progress: OnProgress = silent) -> None:
             if not (member.isfile() and MEMBER.fullmatch(member.name) and member.size <= MAX_BYTES):
                 continue
             person, photo = member.name.split("/")[1:]
-            (folder / person).mkdir(parents=True, exist_ok=True)
+            make_folder(folder / person)
             (folder / person / photo).write_bytes(packed.extractfile(member).read())
             done += 1
             if done % EVERY == 0:

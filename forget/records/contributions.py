@@ -142,6 +142,8 @@ def _read(base: Base, row: sqlite3.Row) -> Kept:
     try:
         if base.label(row["label"]) != row["label"] or len(bytes.fromhex(row["sha256"])) != 32:
             raise ValueError("no label or no hash")
+        if not isinstance(row["x"], bytes) or not isinstance(row["picture"], bytes):
+            raise TypeError("no bytes")  # a number would become so many
         return Kept(*about, row["label"], base.tensor(row["x"]), _picture(base, row["picture"]),
                     row["reader"], row["sha256"], added)
     except (BadInput, ValueError, TypeError, RuntimeError, AttributeError):
@@ -155,7 +157,7 @@ def samples_of(those: Sequence[Kept], classes: Sequence[str], copies: int) -> Sa
     Raises :class:`DamagedRecord` for one that cannot be read.
     """
     if broken := [one.id - FIRST_ID for one in those
-                  if one.damaged or one.x.shape != those[0].x.shape]:
+                  if one.damaged or one.x.shape != those[0].x.shape or one.label not in classes]:
         raise DamagedRecord(f"sample {broken[0]} in {NAME} is damaged: have what its contributor "
                             "gave forgotten, or put the file back from a copy")
     x = torch.stack([one.x for one in those])

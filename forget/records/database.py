@@ -333,7 +333,8 @@ def _said(error: sqlite3.DatabaseError) -> Exception:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | \
              sqlite3.SQLITE_PERM:
             return CannotWrite(UNWRITABLE.format(downloads()))
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+        case (sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR |
+              sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG):
             return DamagedFile(f"{NAME} is damaged: restore it, with the files beside it of the "
                                "same name, from a copy")
     return error

@@ -36,6 +36,9 @@ KIND = "forget ledger, version 1"
 END = "ledger.end"
 """The file that says once more how the ledger ended when it was last written."""
 
+MOST_LOST = 1_000_000
+"""How many entries can have been taken off an end; a number beyond it is damaged itself."""
+
 REOPENED = "reopened"
 """What an entry is that goes on over faults."""
 
@@ -128,8 +131,13 @@ def now() -> str:
 
 
 def subject_of(key: bytes, name: str) -> str:
-    """By what entries know a contributor while the key exists: HMAC-SHA256 of the name."""
-    return hmac.digest(key, name.encode(), "sha256").hex()
+    """By what entries know a contributor while the key exists: HMAC-SHA256 of the name.
+
+    A key that was damaged is another one: it knows no earlier entry, and hinders nobody from being
+    forgotten.
+    """
+    key = key if isinstance(key, bytes) else str(key).encode()
+    return hmac.digest(key, str(name).encode(), "sha256").hex()
 
 
 def append(db: Connection, what: str, body: dict[str, Any], subject: str = NOBODY) -> int:
@@ -163,8 +171,11 @@ def reopen(db: Connection) -> int:
         raise BadInput("nothing is wrong with the ledger that it does not say itself: there is no "
                        "reason to reopen it")
     end = _end_file()
-    number = max(_last(db)[0], end.count if isinstance(end, End) else 0,
-                 db.execute("SELECT max(entry) FROM request").fetchone()[0] or 0)
+    last = _last(db)[0]
+    ahead = [count for count in (_named_last(db), end.count if isinstance(end, End) else 0)
+             if count <= last + MOST_LOST]
+    number = max(last, *ahead)
+    db.execute("UPDATE request SET entry = NULL WHERE CAST(entry AS INTEGER) > ?", (number,))
     return _written(db, (number, _rows_sha256(db, number + 1)), REOPENED,
                     {"faults": list(verified.faults)}, NOBODY)
 
@@ -190,6 +201,11 @@ def _last(db: Connection) -> tuple[int, str]:
     """Number and hash of the last entry."""
     row = db.execute("SELECT number, hash FROM ledger ORDER BY number DESC LIMIT 1").fetchone()
     return (0, START) if row is None else (row["number"], str(row["hash"]))
+
+
+def _named_last(db: Connection) -> int:
+    """The last entry that a request names."""
+    return db.execute("SELECT max(CAST(entry AS INTEGER)) FROM request").fetchone()[0] or 0
 
 
 def _rows_sha256(db: Connection, number: int) -> str:
@@ -375,7 +391,7 @@ def _faults_of_seals(end: dict[str, Any] | None) -> list[str]:
 
 def _faults_beside(db: Connection) -> list[str]:
     """Whether the rest of the records fits to the ledger."""
-    last, named = _last(db)[0], db.execute("SELECT max(entry) FROM request").fetchone()[0] or 0
+    last, named = _last(db)[0], _named_last(db)
     if named > last:
         return [f"the records name entry {named}, and the ledger ends with {last}: entries were "
                 "taken off its end"]
@@ -459,6 +475,9 @@ def export_text(db: Connection) -> str:
         raise DamagedFile(f"{unread[0].faults[0]}, so the ledger cannot be exported: 'python -m "
                           "forget ledger verify' says what is wrong with it")
     end = db.execute("SELECT count, hash FROM ledger_end").fetchone()
+    if end is not None and (type(end["count"]), type(end["hash"])) != (int, str):
+        raise DamagedFile("the end of the ledger is damaged, so it cannot be exported: 'python -m "
+                          "forget ledger verify' says what is wrong with it")
     shown = {"kind": KIND, "entries": [dataclasses.asdict(entry) for entry in entries(db)],
              "end": None if end is None else dict(end), "does_not_prove": list(UNPROVEN)}
     return json.dumps(shown, indent=1, allow_nan=False) + "\n"

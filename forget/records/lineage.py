@@ -6,6 +6,7 @@ records; a sample cannot be deleted there while a model's lineage holds it.
 
 import dataclasses
 import json
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from forget.records.database import MODELS, NAME, Connection, reading
 from forget.represent import represent
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
+
+FILE = re.compile(r"[A-Za-z0-9_.-]+\.safetensors")
 
 GIVEN = "+given"
 """Ends the name of a base's data together with what was given."""
@@ -71,7 +74,12 @@ def learner_of(base: Base) -> Learner | None:
 def seed_of(base: Base) -> int:
     """The seed of a base's model, 0 before anything was taught and where it is lost."""
     row = present(base)
-    return row["seed"] if row is not None and type(row["seed"]) is int else 0
+    return row["seed"] if row is not None and is_seed(row["seed"]) else 0
+
+
+def is_seed(value: object) -> bool:
+    """Whether a field can be a seed."""
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def live(base: Base, learner: Learner, seed: int = 0, watch: Watch = UNWATCHED) -> Live:
@@ -109,8 +117,11 @@ def _read(base: Base, row: sqlite3.Row, samples: frozenset[int], named: str | No
         raise
     except (DamagedFile, OSError) as error:
         raise _lost(base, "a file of it is damaged") from error
-    return Live(base, learner, row["seed"], stored, tuple(json.loads(row["classes"])), samples,
-                row["made"], row["id"])
+    classes, record = tuple(json.loads(row["classes"])), stored.record
+    if learner != make(LEARNERS[record["learner"]], record["settings"]) or (
+            len(classes) != record["n_classes"]):
+        raise _lost(base, f"{NAME} describes another one")
+    return Live(base, learner, row["seed"], stored, classes, samples, row["made"], row["id"])
 
 
 def _lost(base: Base, why: str) -> DamagedRecord:
@@ -126,7 +137,9 @@ def loss_of(base: Base) -> str:
         return ""
     try:
         here = live(base, _learner(row))
-        if any(one.damaged for one in here.learnt()):
+        learnt = here.learnt()
+        if any(one.damaged or one.label not in here.classes for one in learnt) or len(
+                {one.x.shape for one in learnt}) > 1:
             return f"a sample that it learnt is damaged in {NAME}"
     except DamagedRecord as error:
         return str(error)
@@ -162,9 +175,8 @@ def _learner(row: sqlite3.Row) -> Learner:
     """The recipe of a model's row; :class:`DamagedRecord` where the row cannot be read."""
     try:
         classes = json.loads(row["classes"])
-        if type(row["seed"]) is not int or not all(isinstance(one, str) for one in classes):
+        if not is_seed(row["seed"]) or not all(isinstance(one, str) for one in classes):
             raise ValueError("no seed or no classes")
-        home(row["file"]).is_file()
         return make(LEARNERS[row["learner"]], json.loads(row["settings"]))
     except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedRecord(f"the row of a model in {NAME} is damaged: start the program again, "
@@ -172,13 +184,14 @@ def _learner(row: sqlite3.Row) -> Learner:
 
 
 def lineage_of(db: Connection, model: int) -> frozenset[int]:
-    return frozenset(FIRST_ID + row[0] for row in
-                     db.execute("SELECT sample FROM lineage WHERE model = ?", (model,)))
+    rows = db.execute("SELECT id FROM sample JOIN lineage ON sample = id WHERE model = ?", (model,))
+    return frozenset(FIRST_ID + row[0] for row in rows)
 
 
 def home(file: str) -> Path:
-    """Where a model's file lies."""
-    return downloads() / MODELS / file
+    """Where a model's file lies; nowhere for a name that this program does not give."""
+    given = isinstance(file, str) and FILE.fullmatch(file)
+    return downloads() / MODELS / (file if given else "no file")
 
 
 def dataset_with(base: Base, learner: Learner, those: Sequence[Kept], classes: Sequence[str],

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from forget import store
 from forget.data.files import on_disk, sweep, write_atomically
 from forget.errors import BadInput, Busy, CannotWrite
 from forget.paths import downloads
-from forget.records import ledger
+from forget.records import bases, ledger
 from forget.records.bases import Base
 from forget.records.contributions import FIRST_ID
 from forget.records.database import MODELS, Connection, reading, scrub, working, writing
-from forget.records.lineage import Live, home, lineage_of, loss_of, row_of
+from forget.records.lineage import FILE, Live, home, lineage_of, loss_of, row_of
 from forget.store import Stored
 from forget.watch import Watch
 
@@ -131,12 +132,26 @@ def to_learn_again(base: Base) -> dict[str, Any] | None:
     begins = f"{LEARN_AGAIN}{base.name} "
     with reading() as db:
         row = db.execute("SELECT what FROM chore WHERE what LIKE ?", (begins + "%",)).fetchone()
-    return None if row is None else json.loads(row["what"].removeprefix(begins))
+    if row is None:
+        return None
+    try:
+        again = json.loads(row["what"].removeprefix(begins))
+        return again | {"samples": frozenset(again["samples"])}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {"samples": frozenset()}  # damaged: nobody can tell any more what it was
 
 
 def learnt_again(db: Connection, base: Base) -> None:
     """Note, within a transaction, that nothing is left to be learnt anew."""
     db.execute("DELETE FROM chore WHERE what LIKE ?", (f"{LEARN_AGAIN}{base.name} %",))
+
+
+def drop_strays(db: Connection) -> None:
+    """Delete, within a transaction, what damage left of models: rows of no base, and lineage of no
+    row, which would keep samples from being deleted."""
+    known = list(bases.BASES)
+    db.execute(f"DELETE FROM model WHERE base NOT IN ({', '.join('?' * len(known))})", known)
+    db.execute("DELETE FROM lineage WHERE model NOT IN (SELECT id FROM model)")
 
 
 def must_scrub(db: Connection) -> None:
@@ -173,14 +188,18 @@ def leftovers() -> tuple[list[Path], bool]:
     named |= {store.secret_path(home(file)).name for file in named}
     folder = downloads() / MODELS
     there = list(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in there if path.name not in named], chore is not None
+    return [path for path in there if path.name not in named
+            and (path.is_file() or FILE.fullmatch(path.name))], chore is not None
 
 
 def _tidy() -> None:
     unnamed, must_be_scrubbed = leftovers()
     with on_disk():
         for path in unnamed:
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     sweep()
     if must_be_scrubbed:
         scrub()

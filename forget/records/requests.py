@@ -40,6 +40,7 @@ from forget.records.replace import (
     Files,
     becoming,
     changing,
+    drop_strays,
     give_up,
     is_tidy,
     must_scrub,
@@ -404,6 +405,7 @@ def _delete(db: Connection, asked: Asked, body: dict[str, Any]) -> int:
                      (asked.id, WAITING)).fetchone()
     if who is None:
         raise BadInput("the request was carried out by another program meanwhile")
+    drop_strays(db)
     gone = db.execute("DELETE FROM sample WHERE base = ? AND contributor = ?",
                       (asked.base.name, who["id"])).rowcount
     rest = db.execute("SELECT count(*) FROM sample WHERE contributor = ?",

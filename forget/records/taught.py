@@ -26,6 +26,7 @@ from forget.records.lineage import (
     classes_with,
     dataset_with,
     has_budget,
+    is_seed,
     learner_of,
     live,
     live_row,
@@ -112,7 +113,9 @@ def learn_again(base: Base, watch: Watch = UNWATCHED) -> Taught | None:
         return None
     try:
         learner = make(LEARNERS[again["learner"]], json.loads(again["settings"]))
-        seed = int(again["seed"])
+        seed = again["seed"]
+        if not is_seed(seed):
+            raise ValueError("no seed")
     except (BadInput, ValueError, TypeError, KeyError):  # the row was what was damaged
         learner, seed = learner_for(base.source, FineTune.learner, {}), 0
     return _taught(live(base, learner, seed, watch), those, RETRAIN, learner, seed, watch)

@@ -97,8 +97,8 @@ def held(name: str) -> Held:
                              "'waiting'", (who["id"],)).fetchall()
         subject = subject_of(who["key"], name)
         entries = [entry.number for entry in ledger.entries(db) if entry.subject == subject]
-    return Held(name, tuple(samples), dict(map(tuple, models)), tuple(row[0] for row in waiting),
-                tuple(entries), tuple(photos))
+    return Held(name, tuple(samples), dict(map(tuple, models)),
+                tuple(str(row[0]) for row in waiting), tuple(entries), tuple(photos))
 
 
 def like(data: bytes) -> list[Given]:
