@@ -42,10 +42,11 @@ from forget.request import NOTHING, Forgotten, Request
 from forget.result import Result
 from forget.run import run
 from forget.store import Stored
+from forget.times import NOTHING_DONE, WALL, SpeedUp, Took, mean, speed_up
 from forget.watch import UNWATCHED, Watch
 
 FOLDER = "runs"
-VERSION = 1
+VERSION = 2
 """Of what a record holds: another one makes all runs anew."""
 
 SEAL = "sha256"
@@ -310,7 +311,6 @@ def row_of(
     verdict, matching = _verdicts(results, accuracy, request)
     if audit is not None:
         verdict = with_audit(verdict, audit.checks)
-    prepare, forget, retrain = (seconds[part]["mean"] for part in seconds)
     return {
         "method": method.name, "title": method.title, "learner": learner.name,
         "params": results[0]["params"],
@@ -322,9 +322,8 @@ def row_of(
         "membership": audit and _membership(audit),
         **_relearning(records, request), **_probing(records, request),
         "seconds": seconds,
-        "speed_up": retrain / forget,
-        "speed_up_with_preparation":
-            None if prepare is None else retrain / (prepare + forget),
+        **_faster(results).to_json(),
+        "unchanged": sum(one["unchanged"] for one in results),
         "certificate": _certificate(results[0]["certificate"]),
         "verdict": verdict.words, "reason": verdict.reason, "matching": matching,
         "finished": len(records),
@@ -363,9 +362,27 @@ def _verdicts(
 
     size = None if request.class_index is not None else len(request)
     beside = (of("reference", "mean"), of("reference", "spread"), size)
-    each = [one["metrics"]["unlearned"] for one in results]
-    return (judge(of("unlearned", "mean"), *beside),
-            sum(judge(one, *beside).words == MATCHES for one in each))
+    unchanged = [one["unchanged"] for one in results]
+    verdict = judge(of("unlearned", "mean"), *beside, all(unchanged))
+    if any(unchanged) and not all(unchanged):
+        verdict = dataclasses.replace(verdict, reason=f"{verdict.reason} With {sum(unchanged)} of "
+                                      f"{len(unchanged)} seeds nothing was changed.")
+    return verdict, sum(judge(one["metrics"]["unlearned"], *beside, one["unchanged"]).words
+                        == MATCHES for one in results)
+
+
+def _faster(results: list[dict]) -> SpeedUp:
+    """Retraining over forgetting, by the means over the seeds in which anything was changed."""
+    changed = [one for one in results if not one["unchanged"]]
+    if not changed:
+        return SpeedUp(None, None, NOTHING_DONE)
+
+    def of(part: str) -> Took | None:
+        each = [Took(one["seconds"][part], one["processor_seconds"][part],
+                     part != "prepare" and one["speed_up_of"] == WALL) for one in changed]
+        return None if any(took.wall is None for took in each) else mean(each)
+
+    return speed_up(of("prepare"), of("forget"), of("retrain"))
 
 
 def _relearning(records: list[Record], request: Request) -> dict[str, Any]:

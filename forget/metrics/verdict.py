@@ -5,6 +5,8 @@ whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a reques
 gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
 otherwise two retrained models would convict each other.
 
+Where every weight is still the original's nothing matches: nothing was done.
+
 An audit convicts where a figure differs from the retrained models' beyond doubt (a 99 % interval)
 and by enough to matter: the likelihood-ratio attack has an AUC above 0.52, relearning takes under
 0.8 or over 1.25 times as long, or a linear probe finds the class better by 2 points. Only where
@@ -22,6 +24,7 @@ MATCHES_ALL = "matches retraining"
 UNDER = "under-forgot"
 OVER = "over-forgot"
 DAMAGED = "damaged the rest"
+UNCHANGED = "nothing was changed: these samples are no better known than unseen ones"
 
 FORGET_POINTS = 0.02
 REST_POINTS = 0.01
@@ -33,7 +36,7 @@ Accuracies = Mapping[str, float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """``words`` is one of the four above; ``reason`` is a sentence with the figures behind it.
+    """``words`` is one of those above; ``reason`` is a sentence with the figures behind it.
 
     ``damaged`` tells whether the rest is damaged, also where the words say something worse.
     """
@@ -52,12 +55,31 @@ def judge(
     reference: Accuracies,
     spread: Accuracies,
     n_samples: int | None,
+    unchanged: bool = False,
 ) -> Verdict:
     """The verdict on an unlearned model.
 
     ``reference``: mean over retrained models; ``spread``: their sample standard deviation, None
     where there is only one. ``n_samples``: size of a request for samples, None for a whole class.
+    ``unchanged``: whether every weight is still the one that the method was given. Such a model has
+    forgotten nothing: either there was nothing to forget, or it under-forgot.
     """
+    verdict = _of_changed(unlearned, reference, spread, n_samples)
+    if not unchanged:
+        return verdict
+    if verdict.words == UNDER:
+        return dataclasses.replace(
+            verdict, reason=f"Nothing was changed: every weight is as it was. {verdict.reason}")
+    got, want = unlearned["forget_accuracy"], reference["forget_accuracy"]
+    return Verdict(UNCHANGED, "Every weight is as it was: the method found nothing to do, or took "
+                              f"back what it did. The model gets {got:.1%} of them right, and one "
+                              f"retrained without them {want:.1%}.", False)
+
+
+def _of_changed(
+    unlearned: Accuracies, reference: Accuracies, spread: Accuracies, n_samples: int | None
+) -> Verdict:
+    """The verdict by accuracy alone."""
     def allowed(split: str, points: float) -> float:
         return max(points, SPREADS * (spread[split] or 0.0))
 
