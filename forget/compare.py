@@ -31,6 +31,7 @@ from forget.learners import Learner
 from forget.measure import ORIGINAL, RETRAINED, SPLITS, UNLEARNED, Splits
 from forget.methods import Method
 from forget.metrics.distance import tug_of_war
+from forget.metrics.guessing import Learnt
 from forget.metrics.interval import Interval, ratio_of_means
 from forget.metrics.membership import population_attack
 from forget.metrics.probe import probe
@@ -363,12 +364,14 @@ def _verdicts(
     size = None if request.class_index is not None else len(request)
     beside = (of("reference", "mean"), of("reference", "spread"), size)
     unchanged = [one["unchanged"] for one in results]
-    verdict = judge(of("unlearned", "mean"), *beside, all(unchanged))
+    learnt = [Learnt.of(one["original_learnt"]) for one in results]
+    verdict = judge(of("unlearned", "mean"), *beside, all(unchanged), Learnt.together(learnt))
     if any(unchanged) and not all(unchanged):
         verdict = dataclasses.replace(verdict, reason=f"{verdict.reason} With {sum(unchanged)} of "
                                       f"{len(unchanged)} seeds nothing was changed.")
-    return verdict, sum(judge(one["metrics"]["unlearned"], *beside, one["unchanged"]).words
-                        == MATCHES for one in results)
+    return verdict, sum(
+        judge(one["metrics"]["unlearned"], *beside, one["unchanged"], knew).words == MATCHES
+        for one, knew in zip(results, learnt, strict=True))
 
 
 def _faster(results: list[dict]) -> SpeedUp:

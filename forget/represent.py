@@ -72,6 +72,8 @@ def recipe_of(learner: Learner, dataset: Dataset) -> dict[str, Any]:
     """What determines a model beside data and seed: the learner, its settings, and its features'
     name and version, where it has any."""
     recipe = {"learner": learner.name, "settings": learner.settings()}
+    if learner.standardises(dataset.input_shape):
+        recipe["standardised"] = True  # models of earlier versions were not, and have another name
     features = _features_of(learner, dataset.input_shape)
     return recipe if features is None else recipe | {"features": features}
 

@@ -16,6 +16,7 @@ from forget.measure import SPLITS, Measured
 from forget.methods import Method, params_of
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement, jensen_shannon, kl
+from forget.metrics.guessing import Learnt
 from forget.metrics.unknown import Threshold
 from forget.metrics.verdict import Verdict, judge
 from forget.metrics.weights import same_weights
@@ -84,6 +85,7 @@ class Result:
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
     ``distances``: how far the weights were from the solution, iteration by iteration.
+    ``learnt``: what the original knew of its training samples.
     ``threshold``: below which evidence the recipe's models know nobody, for data of people.
     """
 
@@ -106,6 +108,7 @@ class Result:
     statement: dict[str, Any] | None = None
     distances: tuple[float, ...] = ()
     threshold: Threshold | None = None
+    learnt: Learnt | None = None
     took_retraining: tuple[Took, ...] = ()
 
     @property
@@ -153,7 +156,7 @@ class Result:
             return None
         size = None if self.request.class_index is not None else len(self.request)
         return judge(self.measured_unlearned.accuracies, self.reference_accuracies, self.spread,
-                     size, self.unchanged)
+                     size, self.unchanged, self.learnt)
 
     @property
     def distance(self) -> dict[str, float | None]:
@@ -271,6 +274,7 @@ class Result:
             "references": len(self.measured_references),
             "retrained_spread": self.spread,
             "unchanged": self.unchanged,
+            "original_learnt": self.learnt and self.learnt.to_json(),
             "distance_to_retrained": self.distance,
             **self.faster.to_json(),
             "unknown": None if self.threshold is None else

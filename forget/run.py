@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+import torch
 from torch import nn
 
 from forget import store
@@ -10,8 +11,9 @@ from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
 from forget.learn import home_of, is_stored, learn
-from forget.measure import Splits
+from forget.measure import Measured, Splits
 from forget.methods import Method, Proof, Task, check_suits
+from forget.metrics.guessing import Learnt
 from forget.metrics.weights import change_per_layer
 from forget.represent import represent
 from forget.request import Request
@@ -52,6 +54,7 @@ def run(
         statement = done.proof.statement | coverage(raw) | {
             "dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
     watch.phase("Measuring the unlearned model")
+    original = splits.measure(start.original, watch.check)
     result = Result(
         dataset=dataset.name,
         classes=dataset.classes,
@@ -63,7 +66,7 @@ def run(
         start=start,
         unlearned=unlearned,
         references=(),
-        measured_original=splits.measure(start.original, watch.check),
+        measured_original=original,
         measured_unlearned=splits.measure(unlearned, watch.check),
         measured_references=(),
         took={"prepare": (start.first or start).prepared(more), "forget": done.took,
@@ -73,6 +76,7 @@ def run(
         statement=statement,
         distances=done.proof.distances if done.proof else (),
         threshold=threshold,
+        learnt=_learnt(splits, original),
     )
     watch.unlearned(result)
     return _with_references(result, dataset, references, watch, same_run=True)
@@ -94,6 +98,15 @@ def _with_references(
         result = _with_reference(result, dataset, splits, index, references, watch, same_run)
         watch.unlearned(result)
     return result
+
+
+def _learnt(splits: Splits, original: Measured) -> Learnt:
+    """What the original knows of the samples that it learnt from."""
+    parts = {"forget_accuracy": splits.forget, "retain_accuracy": splits.retain}
+    right = sum(round(original.accuracies[name] * len(part))
+                for name, part in parts.items() if len(part))
+    y = torch.cat([part.y for part in parts.values()])
+    return Learnt(right, len(y), int(y.bincount().max()))
 
 
 @dataclasses.dataclass(frozen=True)

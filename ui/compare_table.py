@@ -10,7 +10,15 @@ import streamlit as st
 
 from forget.compare import csv_text
 from forget.measure import SPLITS
-from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, OVER, UNCHANGED, UNDER
+from forget.metrics.verdict import (
+    DAMAGED,
+    MATCHES,
+    MATCHES_ALL,
+    OVER,
+    UNCHANGED,
+    UNDER,
+    UNLEARNT,
+)
 from ui.charts import percent
 from ui.compare_models import kind_of
 from ui.compare_request import asked
@@ -18,7 +26,7 @@ from ui.compare_run import Comparing, Shown
 from ui.words import plain
 
 SIGNS = {MATCHES_ALL: "✔✔", MATCHES: "✔", UNDER: "▲", OVER: "▼", DAMAGED: "✖",
-         UNCHANGED: "○"}
+         UNCHANGED: "○", UNLEARNT: "?"}
 ACCURACY, SPREAD, TRACES, COST = "Accuracy", "Spread", "Traces", "Cost"
 GROUPS = (ACCURACY, SPREAD, TRACES, COST)
 
@@ -108,7 +116,7 @@ COLUMNS = [
     Column("Verdict", "", lambda row: f"{SIGNS[row['verdict']]} {row['verdict']}",
            "One rule for all, beside retraining. ✔ matches on accuracy, ✔✔ an audit found nothing "
            "either, ▲ still knows too much, ▼ knows suspiciously little, ✖ damaged the rest, ○ "
-           "changed nothing."),
+           "changed nothing, ? the original knew nothing."),
     Column("Seeds that match", "", lambda row: f"{row['matching']} of {row['finished']}",
            "Finished seeds whose own figures match retraining on accuracy."),
     Column("Largest gap", ACCURACY, _gap,

@@ -10,7 +10,7 @@ from forget import export
 from forget.data import find_dataset
 from forget.learners import learner_for
 from forget.measure import SPLIT_NAMES, SPLITS
-from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER
+from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER, UNLEARNT
 from forget.paths import downloads
 from forget.request import Request
 from forget.result import Result
@@ -31,6 +31,7 @@ SHOWN = {
     UNDER: ("Under-forgot", st.warning, ":material/warning:"),
     OVER: ("Over-forgot", st.warning, ":material/warning:"),
     DAMAGED: ("Damaged the rest", st.error, ":material/dangerous:"),
+    UNLEARNT: (UNLEARNT.capitalize(), st.info, ":material/help:"),
     UNCHANGED: (UNCHANGED.capitalize(), st.info, ":material/do_not_disturb_on:"),
 }
 

@@ -5,7 +5,8 @@ whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a reques
 gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
 otherwise two retrained models would convict each other.
 
-Where every weight is still the original's nothing matches: nothing was done.
+Where the original itself is hardly better than guessing there is no verdict: models that know
+nothing all agree. Where every weight is still the original's nothing matches: nothing was done.
 
 An audit convicts where a figure differs from the retrained models' beyond doubt (a 99 % interval)
 and by enough to matter: the likelihood-ratio attack has an AUC above 0.52, relearning takes under
@@ -17,6 +18,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from forget.metrics.guessing import Learnt
 from forget.metrics.interval import Interval
 
 MATCHES = "matches retraining on accuracy"
@@ -24,7 +26,13 @@ MATCHES_ALL = "matches retraining"
 UNDER = "under-forgot"
 OVER = "over-forgot"
 DAMAGED = "damaged the rest"
+UNLEARNT = "no verdict: the original is hardly better than guessing"
 UNCHANGED = "nothing was changed: these samples are no better known than unseen ones"
+
+WHAT_HELPS = (
+    "What helps: more samples of each class, more epochs, labels that belong to the inputs, and "
+    "features that differ between the classes (the linear heads read only their direction from "
+    "zero, so shift and scale such features by constants of your own first).")
 
 FORGET_POINTS = 0.02
 REST_POINTS = 0.01
@@ -56,14 +64,21 @@ def judge(
     spread: Accuracies,
     n_samples: int | None,
     unchanged: bool = False,
+    learnt: Learnt | None = None,
 ) -> Verdict:
     """The verdict on an unlearned model.
 
     ``reference``: mean over retrained models; ``spread``: their sample standard deviation, None
     where there is only one. ``n_samples``: size of a request for samples, None for a whole class.
     ``unchanged``: whether every weight is still the one that the method was given. Such a model has
-    forgotten nothing: either there was nothing to forget, or it under-forgot.
+    forgotten nothing: either there was nothing to forget, or it under-forgot.  ``learnt``: what the
+    original knew of its own training samples; models that know nothing all look alike.
     """
+    if learnt is not None and not learnt.clear:
+        return Verdict(UNLEARNT, f"It gets {learnt.accuracy:.1%} of its own training samples "
+                                 "right, and always naming the most frequent class gets "
+                                 f"{learnt.guessing:.1%}: a model that learnt nothing has nothing "
+                                 f"to forget, and agrees with any other. {WHAT_HELPS}", False)
     verdict = _of_changed(unlearned, reference, spread, n_samples)
     if not unchanged:
         return verdict
