@@ -329,7 +329,8 @@ def row_of(
         "verdict": verdict.words, "reason": verdict.reason, "matching": matching,
         "finished": len(records),
         "audit": None if audit is None else {
-            "clear": audit.clear, "checks": [dataclasses.asdict(check) for check in audit.checks]},
+            "clear": audit.clear, "told": audit.told,
+            "checks": [check.to_json() for check in audit.checks]},
         "records": list(runs),
     }
 

@@ -186,9 +186,15 @@ def _cells(row: dict[str, Any], seeds: int) -> tuple[str, ...]:
         f"{row['seconds']['forget']['mean']:.2f}",
         "-" if row["speed_up"] is None else f"{row['speed_up']:.1f}x",
         f"{row['verdict']} ({row['matching']} of {row['finished']} seeds)"
-        + ("" if row["audit"] is None or row["audit"]["clear"] else "; the audit found traces")
+        + ("" if row["audit"] is None else _of_audit(row["audit"]))
         + ("" if row["finished"] == seeds else f"; {seeds - row['finished']} not finished"),
     )
+
+
+def _of_audit(found: dict[str, Any]) -> str:
+    if not found["clear"]:
+        return "; the audit found traces"
+    return "" if found["told"] else "; the audit cannot tell"
 
 
 def _points(value: dict[str, Any]) -> str:

@@ -14,12 +14,10 @@ from forget.audit import Audit
 from forget.figures import KINDS, Drawn, klom_histogram, percent, relearning, roc_curves, trade_off
 from forget.measure import SPLIT_NAMES
 
-OUTCOMES = {True: "Passed", False: "Convicted", None: "Does not apply"}
-
 THREE = ("The original model learnt from all the data, and the unlearned model is what a method "
          "made of it when it was asked to forget. The retrained model never saw what was to be "
          "forgotten: the closer the unlearned model is to it in every respect, the better.")
-CELLS = ("Bold: the unlearned model. In brackets: the interval that holds the true value in 95 of "
+CELLS = ("Bold: the unlearned model. In brackets: the interval that holds the true value in 99 of "
          "100 cases. A dash has its reason below the table.")
 EMPTY = "There is no sample in this part."
 NO_UNSEEN = "A request for single samples has no unseen part."
@@ -304,7 +302,7 @@ def _details(row: Mapping[str, Any], audit: Audit | None, name: str) -> Html:
         if any(audit.relearned.values()):
             drawn["Learning it again, models of the audit"] = relearning(audit.relearned, None)
     weak = row["population_auc"]
-    found = [_tag("li", _tag("b", f"{check['name']}: {OUTCOMES[check['passed']].lower()}."), " ",
+    found = [_tag("li", _tag("b", f"{check['name']}: {check['outcome']}."), " ",
                   check["text"]) for check in (row["audit"] or {"checks": []})["checks"]]
     found.append(_tag("li", _tag("b", "Weak attack, which proves nothing:"),
                       f" AUC {_mean(weak['unlearned'])} ({', '.join(_beside(weak, _mean))})."))

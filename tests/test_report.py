@@ -56,10 +56,10 @@ def full_row(method: str = "finetune", title: str = "Fine-tune") -> dict:
         "unchanged": 0,
         "certificate": {"mode": "residual", "epsilon": 1.0, "delta": 1e-5, "covers": "head"},
         "verdict": "under-forgot", "reason": "It still gets 20.0% right.", "matching": 1,
-        "audit": {"clear": False, "checks": [
-            {"name": "Membership attack", "passed": False, "text": "It tells them apart."},
-            {"name": "Relearning", "passed": True, "text": "It comes back as it should."},
-            {"name": "Linear probe", "passed": None, "text": "There is nothing to probe."}]},
+        "audit": {"clear": False, "told": True, "checks": [Check(*each).to_json() for each in (
+            ("Membership attack", False, "It tells them apart."),
+            ("Relearning", True, "It comes back as it should."),
+            ("Linear probe", None, "There is nothing to probe."))]},
         "records": ["runs/mnist-run-aa.json", "runs/mnist-run-bb.json"],
     }
 

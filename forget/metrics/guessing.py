@@ -6,8 +6,7 @@ from typing import Any
 
 from scipy.stats import binom
 
-SURE = 0.99
-"""How sure it must be that a model is better than guessing."""
+from forget.metrics.interval import LEVEL
 
 SHARE = 0.1
 """Of what guessing gets wrong a model must get this share right to be clearly better."""
@@ -42,7 +41,7 @@ class Learnt:
         """
         by_chance = binom.sf(self.right - 1, self.samples, self.guessing)
         enough = self.accuracy - self.guessing >= SHARE * (1 - self.guessing)
-        return bool(by_chance < 1 - SURE and enough)
+        return bool(by_chance < 1 - LEVEL and enough)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"clear": self.clear}
