@@ -178,12 +178,12 @@ def test_the_page_shows_no_tick_and_no_speed_up():
 
 
 def test_the_ledger_and_the_table_have_a_word_and_a_sign_for_it():
-    from forget.records.ledger import Entry
+    from forget.records.ledger import Entry, Line
     from ui.compare_table import SIGNS
     from ui.ledger_words import row_of
 
     body = {"method": "gradient_ascent", "verdict": UNCHANGED, "test_accuracy": 0.9,
             "certificate": None, "samples": 3}
     entry = Entry(1, "2026-01-01T00:00:00.000+00:00", "forgotten", "", body, "", "")
-    assert "Nothing was changed" in row_of(entry)["Result"]
+    assert "Nothing was changed" in row_of(Line(1, entry, ()), True)["Result"]
     assert SIGNS[UNCHANGED] not in (SIGNS[MATCHES], "✔", "✔✔")

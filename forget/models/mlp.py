@@ -22,8 +22,8 @@ class MLP(Architecture):
     def __init__(self, input_shape: tuple[int, ...], n_classes: int, hidden: int = 64):
         super().__init__()
         self._input_shape = tuple(input_shape)
-        self.scale = (Scale(127.5, 255.0) if len(input_shape) == 3 else
-                      Standardise(input_shape[0]))
+        self.scale = (Standardise(*input_shape) if len(input_shape) == 1 else
+                      Scale(127.5, 255.0))
         self.fc1 = nn.Linear(torch.Size(input_shape).numel(), hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.fc3 = nn.Linear(hidden, n_classes)
