@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from forget.data import Samples
 from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
-from forget.models import build
+from forget.models import build, fit_inputs
 from forget.steps import Step
 
 
@@ -59,7 +59,7 @@ class Network(Learner):
         total = epochs * per_epoch
         optimizer = adamw(model.parameters(), self.lr)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=total)
-        model.fit_inputs(data.x)
+        fit_inputs(model, data.x)
         model.train()
         for index, rows in enumerate(batches(len(data), self.batch_size, epochs, generator), 1):
             loss = F.cross_entropy(

@@ -14,7 +14,7 @@ from forget.errors import BadInput
 from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
 from forget.learners.network import Network, adamw, shifted
-from forget.models import Architecture
+from forget.models import fit_inputs
 from forget.models.ensemble import Ensemble
 from forget.sharding import BY_CLASS, UNIFORM, Sharding, stage_visits
 from forget.steps import Step
@@ -81,7 +81,7 @@ class Sisa(Learner):
         """Samples that a stage passes over at least."""
         return self.min_steps * self.batch_size
 
-    def network(self, input_shape, n_classes: int, draw: torch.Generator) -> Architecture:
+    def network(self, input_shape, n_classes: int, draw: torch.Generator) -> nn.Module:
         """One shard's untrained network."""
         return Network(arch=self.arch).build(input_shape, n_classes, draw)
 
@@ -160,7 +160,7 @@ class Sisa(Learner):
             model.secret |= checkpoint.named(job.shard, slice_)
         network = model.networks[job.shard]
         set_weights(network, made[-1].weights)
-        network.fit_inputs(job.data.x)
+        fit_inputs(network, job.data.x)
         # A shard that has taken no step, having no samples, knows nothing and says nothing.
         model.alive[job.shard] = bool(made[-1].optimizer[-1] > 0)
 
@@ -207,7 +207,7 @@ class ShardJob:
         made = []
         for slice_ in range(self.start, learner.slices):
             rows = torch.nonzero(self.slices <= slice_).flatten()
-            network.fit_inputs(self.data.x[rows.to(device)])
+            fit_inputs(network, self.data.x[rows.to(device)])
             yield from _stage(learner, network, optimizer, self.data, rows.to(device),
                               self.stage_visits(slice_), draw)
             made.append(_checkpoint(network, optimizer, draw, self.data.ids[rows.to(device)]))

@@ -60,6 +60,13 @@ class Standardise(Scale):
         self.span.copy_(torch.where(varies, deviation, 1.0))
 
 
+def fit_inputs(model: nn.Module, x: Tensor) -> None:
+    """Before training: standardise by these training samples, where the model standardises."""
+    for module in model.modules():
+        if isinstance(module, Standardise):
+            module.fit(x)
+
+
 def with_old_scales(
     tensors: Mapping[str, Tensor], planned: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -94,10 +101,6 @@ class Architecture(nn.Module, ABC):
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """What the output layer reads: (N, d)."""
-
-    def fit_inputs(self, x: Tensor) -> None:
-        """Before training: take from the training samples what the inputs are scaled by; nothing,
-        unless an architecture says otherwise."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers[-1][1](self.embed(x))  # (N, n_classes)

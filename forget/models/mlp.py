@@ -28,11 +28,6 @@ class MLP(Architecture):
         self.fc2 = nn.Linear(hidden, hidden)
         self.fc3 = nn.Linear(hidden, n_classes)
 
-    def fit_inputs(self, x: Tensor) -> None:
-        """Vectors are standardised; pixels have their scale."""
-        if isinstance(self.scale, Standardise):
-            self.scale.fit(x)
-
     def embed(self, x: Tensor) -> Tensor:
         x = self.scale(x).flatten(1)  # (N, d)
         return self.fc2(self.fc1(x).relu()).relu()  # (N, hidden)
