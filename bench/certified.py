@@ -420,7 +420,8 @@ def one_request(dataset: Dataset, start: Start, spec: str, seed: int) -> Result:
     result = run(dataset, start, request, Certified(), seed)
     got, want = result.measured_unlearned.accuracies, result.reference_accuracies
     print(f"  {spec:9} seed {seed}  {result.seconds['forget']:6.2f} s of "
-          f"{result.seconds['retrain']:6.2f} s = 1/{result.speed_up:.1f}   "
+          f"{result.seconds['retrain']:6.2f} s = 1/{result.speed_up:.1f} "
+          f"({result.faster.of})   "
           f"{result.statement['iterations']} iterations to {result.statement['residual']:.1e}   "
           f"forget {got['forget_accuracy']:.1%} (retrained {want['forget_accuracy']:.1%})  "
           f"test-retain {got['test_retain_accuracy']:.2%} ({want['test_retain_accuracy']:.2%})   "

@@ -75,7 +75,8 @@ def line(found) -> str:
     klom = shown["klom"]
     probe = shown["probe_difference"]
     points = probe and {name: 100 * value for name, value in probe.items()}
-    verdict = "no trace found" if found.clear else "convicted by " + ", ".join(
+    acquitted = "no trace found" if found.told else "cannot be told"
+    verdict = acquitted if found.clear else "convicted by " + ", ".join(
         check.name.lower() for check in found.checks if check.passed is False)
     return (f"{shown['method']:17}{curves}{shown['unlearned']['tpr_at_1']['value']:<12.3f}"
             f"{klom['mean']:.2f} ({klom['floor_mean']:.2f})    "

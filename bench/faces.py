@@ -195,7 +195,7 @@ def judged(report: Report, method: str, seeds: list[list[Result]]) -> None:
         print(f"        {method}: of {N_PEOPLE} people match retraining on accuracy, by seed: "
               f"{counts}")
     explained(results)
-    ratios = [result.speed_up for result in results]
+    ratios = [result.speed_up for result in results if result.speed_up is not None]
     print(f"        {method}: retraining takes {statistics.median(ratios):.1f} times as long as "
           f"forgetting, the median of {len(ratios)}")
 

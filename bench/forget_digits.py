@@ -9,6 +9,7 @@ Seconds are the method's own; the retrain is this program's fast one.
 import argparse
 import collections
 import dataclasses
+import math
 import os
 import statistics
 import tempfile
@@ -33,7 +34,7 @@ LR_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10, 30)
 def line(digit: str, result: Result) -> str:
     got, want = result.measured_unlearned.accuracies, result.reference_accuracies
     return (f"{digit}  {result.method.name:16} {result.seconds['forget']:6.2f} s "
-            f"{result.speed_up:5.1f}x   forget {got['forget_accuracy']:7.2%}  "
+            f"{result.speed_up or math.nan:5.1f}x   forget {got['forget_accuracy']:7.2%}  "
             f"test-forget {got['test_forget_accuracy']:7.2%}  "
             f"test-retain {got['test_retain_accuracy']:7.2%} "
             f"(retrained {want['test_retain_accuracy']:.2%})   {result.verdict.words}")
@@ -45,7 +46,7 @@ def with_lr(base: Result, dataset, splits: Splits, lr: float) -> Result:
     done = unlearn(dataset, base.start, base.request, method, base.seed, splits)
     return dataclasses.replace(
         base, method=method, unlearned=done.model, measured_unlearned=splits.measure(done.model),
-        seconds=base.seconds | {"forget": done.seconds}, curve=done.curve)
+        took=base.took | {"forget": done.took}, curve=done.curve)
 
 
 def main() -> None:
@@ -81,12 +82,13 @@ def compare_all(options: argparse.Namespace) -> None:
     print()
     for name, of_method in results.items():
         counts = collections.Counter(result.verdict.words for result in of_method)
-        ratio = statistics.fmean(result.speed_up for result in of_method)
-        share = statistics.fmean(1 / result.speed_up for result in of_method)
+        ratios = [result.speed_up for result in of_method if result.speed_up is not None]
+        ratio = statistics.fmean(ratios)
+        share = statistics.fmean(1 / one for one in ratios)
         print(f"{name}: {counts[MATCHES]} of {len(of_method)} match retraining on accuracy, "
               f"{sum(r.verdict.damaged for r in of_method)} damaged; "
               f"{ratio:.1f}x faster than the retrain in the mean ({share:.2f} of its time, "
-              f"slowest {min(r.speed_up for r in of_method):.1f}x)")
+              f"slowest {min(ratios):.1f}x)")
     print("\ngradient_ascent, lr times   verdicts")
     for factor, counts in verdicts.items():
         shown = ", ".join(f"{count} {words}" for words, count in counts.most_common())

@@ -236,8 +236,9 @@ def batched(model: nn.Module) -> Gradients:
 
     def gradients(parameters, buffers, x, y):
         if "scale.shift" in buffers:
-            by_model = (-1, *[1] * (x.ndim - 1))
-            shift, span = (buffers[f"scale.{name}"].view(by_model) for name in ("shift", "span"))
+            shift, span = (value.unsqueeze(1) if value.ndim == 2 else
+                           value.view(-1, *[1] * (x.ndim - 1))
+                           for value in (buffers["scale.shift"], buffers["scale.span"]))
             x = (x.float() - shift) / span
         logits = forward(parameters, x)  # (K, B, n_classes)
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]

@@ -22,8 +22,8 @@ SCALINGS = {
 }
 """Usual ways to scale pixels: (shift, span) of (x - shift) / span."""
 
-AS_THEY_ARE = {"vectors as they are": (0.0, 1.0)}
-"""Vectors are scaled by whoever made them."""
+AS_THEY_ARE = "vectors as they are"
+"""Vectors are scaled by whoever made them, or by what the checkpoint says of each feature."""
 
 
 def adopt(path: Path, dataset: Dataset) -> Start:
@@ -44,9 +44,10 @@ def adopt(path: Path, dataset: Dataset) -> Start:
     if shapes_of(learner.build(*wanted, generator(0))) != shapes_of(model):
         raise BadInput(f"{path.name} has other layer sizes than this program's '{model.name}', so "
                        "it could not be retrained to compare with: choose another checkpoint")
-    scalings = SCALINGS if len(dataset.input_shape) == 3 else AS_THEY_ARE
-    best = max(scalings, key=lambda name: _held_out_accuracy(model, dataset, scalings[name]))
-    _rescale(model, scalings[best])
+    best = AS_THEY_ARE
+    if len(dataset.input_shape) == 3:
+        best = max(SCALINGS, key=lambda name: _held_out_accuracy(model, dataset, SCALINGS[name]))
+        _rescale(model, SCALINGS[best])
     record = {
         "file": path.name,
         "scaling": best,

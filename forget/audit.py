@@ -16,7 +16,6 @@ from forget.metrics.interval import Interval, difference, ratio_of_means
 from forget.metrics.klom import klom
 from forget.metrics.membership import Roc, auc, likelihood_ratios, roc
 from forget.metrics.verdict import (
-    SURE,
     Check,
     check_attack,
     check_probe,
@@ -85,6 +84,11 @@ class Audit:
         """Whether no check convicts."""
         return all(check.passed is not False for check in self.checks)
 
+    @property
+    def told(self) -> bool:
+        """Whether every check that applies could have seen what matters."""
+        return not any(check.untold for check in self.checks)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data: the figures, without the scores of single samples."""
         return {
@@ -101,7 +105,8 @@ class Audit:
             "probe": self.probed,
             "probe_difference": self.probe and self.probe.to_json(),
             "clear": self.clear,
-            "checks": [dataclasses.asdict(check) for check in self.checks],
+            "told": self.told,
+            "checks": [check.to_json() for check in self.checks],
         }
 
 
@@ -151,14 +156,17 @@ def judge(world: World, method: Method, models: int, scores: dict[str, list]) ->
     probed = {kind: [each["probe"].item() for each in found if "probe" in each]
               for kind, found in traces.items()}
 
-    def compared(measure, values: dict[str, list[float]], **level) -> Interval | None:
-        return measure(values[UNLEARNED], values[REFERENCE], **level)
+    def compared(measure, values: dict[str, list[float]]) -> Interval | None:
+        return measure(values[UNLEARNED], values[REFERENCE])
 
+    before_unlearning = roc(likelihood_ratios(before, member), member, generator(draw))
+    unlearned = roc(ratios, member, generator(draw))
+    ratio, probe = compared(ratio_of_means, steps), compared(difference, probed)
     null, asked = _null(world, after, retrained, member)
     return Audit(
         method, world.learner, models, len(world.dataset.train),
-        original=roc(likelihood_ratios(before, member), member, generator(draw)),
-        unlearned=roc(ratios, member, generator(draw)),
+        original=before_unlearning,
+        unlearned=unlearned,
         reference=roc(likelihood_ratios(null, asked), asked, generator(draw)),
         population={ORIGINAL: auc(before[member], before[~member]),
                     UNLEARNED: auc(after[member], after[~member]),
@@ -168,15 +176,25 @@ def judge(world: World, method: Method, models: int, scores: dict[str, list]) ->
         relearned={kind: [each["relearned"].tolist() for each in found]
                    for kind, found in traces.items()},
         steps=steps, probed=probed,
-        ratio=compared(ratio_of_means, steps),
-        probe=compared(difference, probed),
-        checks=(check_attack(roc(ratios, member, generator(draw), level=SURE).auc),
-                check_relearning(compared(ratio_of_means, steps, level=SURE),
-                                 NO_WAY_BACK if world.whole_class else NO_CLASS),
-                check_probe(compared(difference, probed, level=SURE),
-                            NO_FEATURES if world.whole_class else NO_CLASS)),
+        ratio=ratio,
+        probe=probe,
+        checks=(check_attack(unlearned.auc, before_unlearning.auc.value),
+                check_relearning(ratio, NO_WAY_BACK if world.whole_class else NO_CLASS,
+                                 _over(steps[ORIGINAL], steps[REFERENCE])),
+                check_probe(probe, NO_FEATURES if world.whole_class else NO_CLASS,
+                            _minus(probed[ORIGINAL], probed[REFERENCE]))),
         exposure=Exposure(world.rows[world.judged], ratios[:2], member[:2]),
     )
+
+
+def _over(a: list[float], b: list[float]) -> float | None:
+    """The ratio of two means, None where there is none."""
+    return sum(a) / len(a) / (sum(b) / len(b)) if a and b and sum(b) else None
+
+
+def _minus(a: list[float], b: list[float]) -> float | None:
+    """The difference of two means, None where there is none."""
+    return sum(a) / len(a) - sum(b) / len(b) if a and b else None
 
 
 def _null(

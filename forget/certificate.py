@@ -30,9 +30,12 @@ def data_sha256(train: Samples, classes: tuple[str, ...]) -> str:
 
 
 def coverage(dataset: Dataset) -> dict[str, str]:
-    """What a certificate covers where the rows come from a public embedder; nothing to say else."""
+    """What a certificate over these data covers: all of it, or the head over a public embedder's
+    rows."""
     if not dataset.embedder:
-        return {}
+        return {"covers": "whole model",
+                "covers_because": "the features under the head are fixed and never saw any data, "
+                                  "and the head is the rest of the model"}
     embedder = EMBEDDERS[dataset.embedder]
     return {
         "covers": "head",

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -37,6 +38,7 @@ from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
 from forget.parallel import all_workers
 from forget.records.commands import add_commands as add_record_commands
+from forget.records.commands import read_ledger
 from forget.records.lineage import GIVEN, dataset_now
 from forget.request import FORMS, NOTHING, Forgotten, Request, keys_of, parse_request
 from forget.result import Start
@@ -44,7 +46,7 @@ from forget.run import run
 from forget.shadows import EVERY, check_count
 from forget.strangers import calibrate
 from forget.terminal import Bars, add_common, assignments, count, seed
-from forget.verify import verify
+from forget.verify import is_verified, verify
 from forget.warm import warm
 
 
@@ -139,6 +141,9 @@ def _parser() -> argparse.ArgumentParser:
                      "people gave")
     sub.add_argument("--secret", type=Path, metavar="WEIGHTS64",
                      help="the secret file: recompute the residual and the noise")
+    sub.add_argument("--ledger", nargs="?", type=Path, const=OWN, metavar="EXPORT",
+                     help="look for this very certificate in the ledger: this machine's, or one "
+                     "that 'ledger export' wrote")
     sub.add_argument("--reference", action="store_true",
                      help="solve on the retained data, and test whether the published weights are "
                      "that plus noise")
@@ -317,18 +322,37 @@ def _verify(options: argparse.Namespace) -> None:
                    else find_dataset(options.data).load(bars.bytes))
         forgotten = Forgotten(tuple(_requests(options.forget, dataset, options.seed)))
         checks = verify(options.certificate, options.model, dataset, options.secret,
-                        forgotten if options.forget else None, options.reference, bars)
+                        forgotten if options.forget else None, options.reference, bars,
+                        None if options.ledger is None else _entered(options.ledger))
     for check in checks:
         mark = {True: "yes", False: "NO", None: "not checked"}[check.passed]
         print(f"{check.what}: {mark}" + (f" ({check.detail})" if check.detail else ""))
     if any(check.passed is False for check in checks):
         raise NotVerified("not verified")
     if options.secret is None:
-        print("Only hashes were compared: without --secret nothing more was checked."
-              if not options.reference else
+        print("Only hashes were compared, and fields with one another: without --secret nothing "
+              "more was checked." if not options.reference else
               "Without --secret the residual and the committed noise were not checked.")
-    else:
-        print("verified")
+    if not is_verified(checks):
+        raise NotVerified(UNAUTHENTICATED)
+    print("verified")
+
+
+OWN = True
+"""What ``--ledger`` is without a file: the ledger of this machine."""
+
+UNAUTHENTICATED = (
+    "not verified: nothing given here shows that epsilon, delta, what it covers and the other "
+    "fields are as they were issued; give --secret, or --ledger where the ledger has an entry with "
+    "this certificate")
+
+
+def _entered(export: Path | bool) -> list[dict[str, Any]]:
+    """The certificates in this machine's ledger, or in an exported one, found intact."""
+    chain, verified = read_ledger(None if export is OWN else export)
+    if wrong := (*verified.faults, *verified.reopened):
+        raise NotVerified(f"not verified: the ledger is not intact ({wrong[0]})")
+    return [entry.body["certificate"] for entry in chain if entry.body.get("certificate")]
 
 
 def loaded(source: DatasetSource, bars: "Bars") -> Dataset:

@@ -31,6 +31,7 @@ from forget.learners import Learner
 from forget.measure import ORIGINAL, RETRAINED, SPLITS, UNLEARNED, Splits
 from forget.methods import Method
 from forget.metrics.distance import tug_of_war
+from forget.metrics.guessing import Learnt
 from forget.metrics.interval import Interval, ratio_of_means
 from forget.metrics.membership import population_attack
 from forget.metrics.probe import probe
@@ -42,10 +43,11 @@ from forget.request import NOTHING, Forgotten, Request
 from forget.result import Result
 from forget.run import run
 from forget.store import Stored
+from forget.times import NOTHING_DONE, WALL, SpeedUp, Took, mean, speed_up
 from forget.watch import UNWATCHED, Watch
 
 FOLDER = "runs"
-VERSION = 1
+VERSION = 2
 """Of what a record holds: another one makes all runs anew."""
 
 SEAL = "sha256"
@@ -310,7 +312,6 @@ def row_of(
     verdict, matching = _verdicts(results, accuracy, request)
     if audit is not None:
         verdict = with_audit(verdict, audit.checks)
-    prepare, forget, retrain = (seconds[part]["mean"] for part in seconds)
     return {
         "method": method.name, "title": method.title, "learner": learner.name,
         "params": results[0]["params"],
@@ -322,14 +323,14 @@ def row_of(
         "membership": audit and _membership(audit),
         **_relearning(records, request), **_probing(records, request),
         "seconds": seconds,
-        "speed_up": retrain / forget,
-        "speed_up_with_preparation":
-            None if prepare is None else retrain / (prepare + forget),
+        **_faster(results).to_json(),
+        "unchanged": sum(one["unchanged"] for one in results),
         "certificate": _certificate(results[0]["certificate"]),
         "verdict": verdict.words, "reason": verdict.reason, "matching": matching,
         "finished": len(records),
         "audit": None if audit is None else {
-            "clear": audit.clear, "checks": [dataclasses.asdict(check) for check in audit.checks]},
+            "clear": audit.clear, "told": audit.told,
+            "checks": [check.to_json() for check in audit.checks]},
         "records": list(runs),
     }
 
@@ -363,9 +364,29 @@ def _verdicts(
 
     size = None if request.class_index is not None else len(request)
     beside = (of("reference", "mean"), of("reference", "spread"), size)
-    each = [one["metrics"]["unlearned"] for one in results]
-    return (judge(of("unlearned", "mean"), *beside),
-            sum(judge(one, *beside).words == MATCHES for one in each))
+    unchanged = [one["unchanged"] for one in results]
+    learnt = [Learnt.of(one["original_learnt"]) for one in results]
+    verdict = judge(of("unlearned", "mean"), *beside, all(unchanged), Learnt.together(learnt))
+    if any(unchanged) and not all(unchanged):
+        verdict = dataclasses.replace(verdict, reason=f"{verdict.reason} With {sum(unchanged)} of "
+                                      f"{len(unchanged)} seeds nothing was changed.")
+    return verdict, sum(
+        judge(one["metrics"]["unlearned"], *beside, one["unchanged"], knew).words == MATCHES
+        for one, knew in zip(results, learnt, strict=True))
+
+
+def _faster(results: list[dict]) -> SpeedUp:
+    """Retraining over forgetting, by the means over the seeds in which anything was changed."""
+    changed = [one for one in results if not one["unchanged"]]
+    if not changed:
+        return SpeedUp(None, None, NOTHING_DONE)
+
+    def of(part: str) -> Took | None:
+        each = [Took(one["seconds"][part], one["processor_seconds"][part],
+                     part != "prepare" and one["speed_up_of"] == WALL) for one in changed]
+        return None if any(took.wall is None for took in each) else mean(each)
+
+    return speed_up(of("prepare"), of("forget"), of("retrain"))
 
 
 def _relearning(records: list[Record], request: Request) -> dict[str, Any]:

@@ -40,8 +40,9 @@ def csv_text(result: Result) -> str:
                        for name, value in zip(of_class["classes"], values, strict=True))
     rows.writerows(["unlearned", name, "", value]
                    for name, value in shown["distance_to_retrained"].items())
-    rows.writerows(["run", f"seconds_{name}", "", value]
-                   for name, value in shown["seconds"].items())
+    rows.writerows(["run", f"{kind}_{name}", "", value]
+                   for kind in ("seconds", "processor_seconds")
+                   for name, value in shown[kind].items())
     return out.getvalue()
 
 
@@ -101,8 +102,10 @@ def summary(result: Result) -> str:
         cells = "".join(f"{'-' if value is None else f'{value:.2%}':>12}" for value in values)
         lines.append(f"{SPLIT_NAMES[split]:24}{cells}")
     seconds = shown["seconds"]
+    faster = ("" if shown["speed_up"] is None else
+              f" ({shown['speed_up']:.1f}x, by {shown['speed_up_of']})")
     lines.append(f"forgetting took {seconds['forget']:.2f} s, "
-                 f"retraining {seconds['retrain']:.2f} s ({shown['speed_up']:.1f}x)")
+                 f"retraining {seconds['retrain']:.2f} s{faster}")
     if rejected := result.rejected:
         shares = ", ".join(f"{model} {'-' if share is None else f'{share:.0%}'}"
                            for model, share in rejected.items())
@@ -181,11 +184,17 @@ def _cells(row: dict[str, Any], seeds: int) -> tuple[str, ...]:
         "-" if ratio is None else f"{ratio['value']:.2f}",
         "-" if probe is None else f"{_points(probe['unlearned'])}/{_points(probe['reference'])}",
         f"{row['seconds']['forget']['mean']:.2f}",
-        f"{row['speed_up']:.1f}x",
+        "-" if row["speed_up"] is None else f"{row['speed_up']:.1f}x",
         f"{row['verdict']} ({row['matching']} of {row['finished']} seeds)"
-        + ("" if row["audit"] is None or row["audit"]["clear"] else "; the audit found traces")
+        + ("" if row["audit"] is None else _of_audit(row["audit"]))
         + ("" if row["finished"] == seeds else f"; {seeds - row['finished']} not finished"),
     )
+
+
+def _of_audit(found: dict[str, Any]) -> str:
+    if not found["clear"]:
+        return "; the audit found traces"
+    return "" if found["told"] else "; the audit cannot tell"
 
 
 def _points(value: dict[str, Any]) -> str:

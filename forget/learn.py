@@ -1,20 +1,23 @@
 """A(D) and A(D_r): a model of a recipe, stored or newly trained."""
 
 from pathlib import Path
+from typing import Any
 
 from forget import store
 from forget.certificate import retained_rows
 from forget.data import Dataset
-from forget.device import generator, use_fixed_threads
+from forget.device import THREADS, generator, use_fixed_threads, versions
 from forget.errors import BadInput
 from forget.learners import LEARNERS, Learner
 from forget.measure import Splits
 from forget.metrics.accuracy import Predictions
+from forget.paths import downloads
 from forget.represent import recipe_of, represent
 from forget.request import NOTHING, Forgotten, Request, parse_request
 from forget.result import Start, model_record
-from forget.steps import drive
+from forget.steps import Stopwatch, drive
 from forget.store import Stored
+from forget.times import Took
 from forget.watch import UNWATCHED, Curve, Watch
 
 
@@ -40,6 +43,15 @@ def is_stored(learner: Learner, dataset: Dataset, path: Path, forgotten: Forgott
     return path.is_file() and (not wants_secret or store.secret_path(path).is_file())
 
 
+def timed_here(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A stored model's record, without processor seconds that others of today cannot be compared
+    with: another machine's, as a shipped model's are, or another version's."""
+    alike = path.parent != downloads() and (record["threads"], record["versions"]) == (
+        THREADS, versions())
+    return record if alike else {name: value for name, value in record.items()
+                                 if not name.endswith("processor_seconds")}
+
+
 def learn(
     learner: Learner,
     dataset: Dataset,
@@ -57,23 +69,25 @@ def learn(
     device = dataset.train.y.device
     if is_stored(learner, dataset, path, forgotten):
         stored = store.load(path) if dataset.private is None else dataset.private[path.name]
-        return Stored(stored.model.to(device), stored.record)
+        return Stored(stored.model.to(device), timed_here(stored.record, path))
     use_fixed_threads()
     data = dataset.train.take(retained_rows(dataset, forgotten.ids))
     draw = generator(seed)
     model = learner.build(dataset.input_shape, len(dataset.classes), draw).to(device)
     curve = Curve(model, curve_for, watch)
-    seconds = drive(learner.train(model, data, draw), curve.on_step, watch.cancelled)
+    clock, prepared = Stopwatch(), Stopwatch()
+    drive(learner.train(model, data, draw), curve.on_step, watch.cancelled, clock)
     record = model_record(dataset.name, learner, seed, model, dataset.input_shape) | {
-        "seconds": seconds, "device": device.type, "data": dataset.fingerprint,
+        **clock.took(device.type).record(), "device": device.type, "data": dataset.fingerprint,
         **({"embedder": dataset.embedder} if dataset.embedder else {}),
         "test_accuracy": Predictions.of(model, dataset.test).accuracy}
     if forgotten.requests:
         model.secret = {}  # a model to compare with is never asked to forget
     else:
         watch.phase("Preparing for requests")
-        record["prepare_seconds"] = dataset.feature_seconds + drive(
-            learner.prepare(model, data, draw), watch.step, watch.cancelled)
+        drive(learner.prepare(model, data, draw), watch.step, watch.cancelled, prepared)
+        features = Took(dataset.feature_seconds, dataset.feature_processor_seconds)
+        record |= (features + prepared.took(device.type)).record("prepare_")
     stored = Stored(store.frozen(model), record)
     if dataset.private is None:
         store.save(stored, path)

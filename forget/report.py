@@ -14,17 +14,15 @@ from forget.audit import Audit
 from forget.figures import KINDS, Drawn, klom_histogram, percent, relearning, roc_curves, trade_off
 from forget.measure import SPLIT_NAMES
 
-OUTCOMES = {True: "Passed", False: "Convicted", None: "Does not apply"}
-
 THREE = ("The original model learnt from all the data, and the unlearned model is what a method "
          "made of it when it was asked to forget. The retrained model never saw what was to be "
          "forgotten: the closer the unlearned model is to it in every respect, the better.")
-CELLS = ("Bold: the unlearned model. In brackets: the interval that holds the true value in 95 of "
+CELLS = ("Bold: the unlearned model. In brackets: the interval that holds the true value in 99 of "
          "100 cases. A dash has its reason below the table.")
 EMPTY = "There is no sample in this part."
 NO_UNSEEN = "A request for single samples has no unseen part."
 NO_ATTACK = "Not audited: the likelihood-ratio attack runs only in an audit."
-NO_SECONDS = "How long the work took was not recorded."
+NO_SECONDS = "How long the work took was not recorded, or cannot be compared."
 NO_CERTIFICATE = "This method certifies nothing."
 
 GLOSSARY = {
@@ -50,11 +48,13 @@ GLOSSARY = {
     "Seconds": "Wall time to forget, to retrain from scratch without the data, and to prepare the "
                "original.",
     "Speed-up": "Seconds of retraining over seconds of forgetting; with preparation, over "
-                "preparing and forgetting together.",
+                "preparing and forgetting together. Of processor seconds, or of wall seconds of "
+                "the same run: those of different runs also measure what else the machine did.",
     "Certificate": "A proof that nobody can tell the published model from a retrained one by more "
                    "than a factor of e to the ε, but for a chance of δ; it covers the part named.",
     "Verdict": "One rule for all: under-forgot, over-forgot, damaged the rest, or matches "
-               "retraining; on accuracy only, unless an audit found no trace either.",
+               "retraining; on accuracy only, unless an audit found no trace either. Where every "
+               "weight is still the original's, nothing was changed, and nothing matches.",
 }
 
 META = """<meta name="viewport" content="width=device-width, initial-scale=1">
@@ -207,8 +207,7 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
                          _joined("prepare ", _dash(NO_SECONDS, notes)
                                  if seconds["prepare"]["mean"] is None
                                  else _time(seconds["prepare"]))),
-        "Speed-up": _cell(_times(row["speed_up"], notes), _joined(
-            "with preparation ", _times(row["speed_up_with_preparation"], notes))),
+        "Speed-up": _speed_up(row, notes),
         "Certificate": _cell(_dash(NO_CERTIFICATE, notes)) if certificate is None else _cell(
             f"ε {certificate['epsilon']:g}, δ {certificate['delta']:g}",
             f"covers the {certificate['covers']}"),
@@ -265,8 +264,14 @@ def _time(value: Mapping[str, Any]) -> str:
     return _mean(value, lambda one: _short(one, value["mean"])) + " s"
 
 
-def _times(ratio: float | None, notes: list[str]) -> str:
-    return _dash(NO_SECONDS, notes) if ratio is None else f"{_short(ratio)}x"
+def _speed_up(row: Mapping[str, Any], notes: list[str]) -> Html:
+    """How many times faster, and by which seconds."""
+    if row["speed_up"] is None:
+        return _cell(_dash(f"No speed-up: {row['speed_up_of']}.", notes))
+    prepared = row["speed_up_with_preparation"]
+    return _cell(f"{_short(row['speed_up'])}x", f"by {row['speed_up_of']}", _joined(
+        "with preparation ",
+        _dash(NO_SECONDS, notes) if prepared is None else f"{_short(prepared)}x"))
 
 
 def _short(value: float, like: float | None = None) -> str:
@@ -297,7 +302,7 @@ def _details(row: Mapping[str, Any], audit: Audit | None, name: str) -> Html:
         if any(audit.relearned.values()):
             drawn["Learning it again, models of the audit"] = relearning(audit.relearned, None)
     weak = row["population_auc"]
-    found = [_tag("li", _tag("b", f"{check['name']}: {OUTCOMES[check['passed']].lower()}."), " ",
+    found = [_tag("li", _tag("b", f"{check['name']}: {check['outcome']}."), " ",
                   check["text"]) for check in (row["audit"] or {"checks": []})["checks"]]
     found.append(_tag("li", _tag("b", "Weak attack, which proves nothing:"),
                       f" AUC {_mean(weak['unlearned'])} ({', '.join(_beside(weak, _mean))})."))

@@ -18,7 +18,8 @@ from forget.errors import DamagedFile
 from forget.features import CHUNK, Features, rows_of
 from forget.learners import Learner
 from forget.paths import downloads
-from forget.steps import Step, drive
+from forget.steps import Step, Stopwatch, drive
+from forget.times import Took
 from forget.watch import UNWATCHED, Watch
 
 FOLDER = "features"
@@ -50,18 +51,19 @@ def represent(learner: Learner, dataset: Dataset, watch: Watch = UNWATCHED) -> D
 
 
 def _represented(features: Features, dataset: Dataset, watch: Watch) -> Dataset:
-    parts, seconds = {}, 0.0
+    parts, whole = {}, Took(0.0, 0.0)
     for part in ("train", "held_out", "test"):
         samples: Samples = getattr(dataset, part)
         what = f"{dataset.name}, {part}"
         if features.quick or dataset.private is not None:
-            rows, taken = _computed(features, samples.x, what, watch)
+            rows, took = _computed(features, samples.x, what, watch)
         else:
-            rows, taken = _rows(features, samples.x, what, watch)
+            rows, took = _rows(features, samples.x, what, watch)
         parts[part] = dataclasses.replace(samples, x=rows.to(samples.y.device))
-        seconds += taken
+        whole += took
     done = dataclasses.replace(dataset, **parts, through=features.name,
-                               raw_shape=dataset.input_shape, feature_seconds=seconds)
+                               raw_shape=dataset.input_shape, feature_seconds=whole.wall,
+                               feature_processor_seconds=whole.processor)
     done.__dict__["fingerprint"] = dataset.fingerprint
     return done
 
@@ -70,6 +72,8 @@ def recipe_of(learner: Learner, dataset: Dataset) -> dict[str, Any]:
     """What determines a model beside data and seed: the learner, its settings, and its features'
     name and version, where it has any."""
     recipe = {"learner": learner.name, "settings": learner.settings()}
+    if learner.standardises(dataset.input_shape):
+        recipe["standardised"] = True  # models of earlier versions were not, and have another name
     features = _features_of(learner, dataset.input_shape)
     return recipe if features is None else recipe | {"features": features}
 
@@ -90,26 +94,27 @@ def content_hash(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _rows(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, float]:
-    """Rows of all inputs (N, d) and the seconds that computing them took, now or then."""
+def _rows(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, Took]:
+    """Rows of all inputs (N, d) and what computing them took, now or then."""
     digest = hashlib.sha256(f"{features.name}{features.version}{tuple(x.shape)}{x.dtype}".encode())
     digest.update(x.cpu().numpy().data)
     path = downloads() / FOLDER / f"{features.name}-{digest.hexdigest()[:32]}.safetensors"
     with locked(f"features-{path.stem}"):
         if path.is_file():
             return _read(path, len(x), features.size)
-        rows, seconds = _computed(features, x, what, watch)
-        write_atomically(path, _to_bytes(rows, seconds))
-    return rows, seconds
+        rows, took = _computed(features, x, what, watch)
+        write_atomically(path, _to_bytes(rows, took))
+    return rows, took
 
 
-def _computed(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, float]:
-    """Rows of all inputs and the seconds that computing them took."""
+def _computed(features: Features, x: Tensor, what: str, watch: Watch) -> tuple[Tensor, Took]:
+    """Rows of all inputs and what computing them took."""
     use_fixed_threads()
     watch.phase(f"Computing features ({what})")
     rows = torch.empty(len(x), features.size)
-    seconds = drive(_compute(features, x, rows), watch.step, watch.cancelled)
-    return rows, seconds
+    clock = Stopwatch()
+    drive(_compute(features, x, rows), watch.step, watch.cancelled, clock)
+    return rows, clock.took(x.device.type)
 
 
 def _compute(features: Features, x: Tensor, rows: Tensor):
@@ -120,12 +125,12 @@ def _compute(features: Features, x: Tensor, rows: Tensor):
         yield Step(index + 1, total, "computing features", {"rows": float(len(part))})
 
 
-def _to_bytes(rows: Tensor, seconds: float) -> bytes:
-    return store.sealed_bytes({"rows": rows}, {"seconds": seconds})
+def _to_bytes(rows: Tensor, took: Took) -> bytes:
+    return store.sealed_bytes({"rows": rows}, took.record())
 
 
-def _read(path: Path, n: int, size: int) -> tuple[Tensor, float]:
+def _read(path: Path, n: int, size: int) -> tuple[Tensor, Took]:
     tensors, record = store.read_sealed(path)
     if tensors["rows"].shape != (n, size):
         raise DamagedFile(f"{path} is damaged: delete it and it is made again")
-    return tensors["rows"], record["seconds"]
+    return tensors["rows"], Took.of(record)

@@ -16,11 +16,14 @@ from forget.measure import SPLITS, Measured
 from forget.methods import Method, params_of
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement, jensen_shannon, kl
+from forget.metrics.guessing import Learnt
 from forget.metrics.unknown import Threshold
 from forget.metrics.verdict import Verdict, judge
+from forget.metrics.weights import same_weights
 from forget.request import NOTHING, Forgotten, Request
 from forget.steps import Point
 from forget.store import Stored
+from forget.times import NOT_RETRAINED, NOTHING_DONE, SpeedUp, Took, speed_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +50,13 @@ class Start:
         """The model before any request."""
         return (self.first or self).stored.model
 
-    def prepare_seconds(self, more: float = 0.0) -> float | None:
-        """What making this start cost, and ``more`` spent on it since; None where unknown."""
-        made = self.stored.record.get("seconds")
+    def prepared(self, more: Took | None = None) -> Took | None:
+        """What making this start took, and ``more`` spent on it since; None where unknown."""
+        made = Took.of(self.stored.record)
         if made is None:
             return None
-        return made + self.stored.record.get("prepare_seconds", 0.0) + more
+        parts = (Took.of(self.stored.record, "prepare_"), more)
+        return sum((part for part in parts if part is not None), made)
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -75,10 +79,13 @@ class Result:
     """Everything about one request. ``references`` is empty until one is trained.
 
     ``data``: the fingerprint of the dataset.
+    ``took``: how long it took to "prepare", "forget" and "retrain", the mean of
+    ``took_retraining``; None where it is not known.
     ``curve``: the points measured while the method worked.
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
     ``distances``: how far the weights were from the solution, iteration by iteration.
+    ``learnt``: what the original knew of its training samples.
     ``threshold``: below which evidence the recipe's models know nobody, for data of people.
     """
 
@@ -95,12 +102,24 @@ class Result:
     measured_original: Measured
     measured_unlearned: Measured
     measured_references: tuple[Measured, ...]
-    seconds: dict[str, float | None]
+    took: dict[str, Took | None]
     curve: list[Point]
     layers: dict[str, float]
     statement: dict[str, Any] | None = None
     distances: tuple[float, ...] = ()
     threshold: Threshold | None = None
+    learnt: Learnt | None = None
+    took_retraining: tuple[Took, ...] = ()
+
+    @property
+    def seconds(self) -> dict[str, float | None]:
+        """Wall seconds of preparing, forgetting and retraining."""
+        return {part: took and took.wall for part, took in self.took.items()}
+
+    @property
+    def processor_seconds(self) -> dict[str, float | None]:
+        """Those in which the one thread that worked had a processor."""
+        return {part: took and took.processor for part, took in self.took.items()}
 
     @property
     def reference_accuracies(self) -> dict[str, float | None]:
@@ -114,19 +133,22 @@ class Result:
         several = self.measured_references if len(self.measured_references) > 1 else ()
         return {split: _over(several, split, statistics.stdev) for split in SPLITS}
 
-    @property
-    def speed_up(self) -> float | None:
-        """Seconds of retraining over seconds of forgetting."""
-        retrain = self.seconds["retrain"]
-        return retrain / self.seconds["forget"] if retrain is not None else None
+    @cached_property
+    def unchanged(self) -> bool:
+        """Whether the method left every weight as it was."""
+        return same_weights(self.start.model, self.unlearned)
 
     @property
-    def speed_up_with_preparation(self) -> float | None:
-        """Seconds of retraining over seconds of preparing the original and forgetting."""
-        retrain, prepare = self.seconds["retrain"], self.seconds["prepare"]
-        if retrain is None or prepare is None:
-            return None
-        return retrain / (prepare + self.seconds["forget"])
+    def faster(self) -> SpeedUp:
+        """How many times as long retraining took as forgetting, and by which seconds."""
+        if self.took["retrain"] is None:
+            return SpeedUp(None, None, NOT_RETRAINED)
+        return SpeedUp(None, None, NOTHING_DONE) if self.unchanged else speed_up(**self.took)
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times as long retraining took; None where that cannot be said."""
+        return self.faster.ratio
 
     @property
     def verdict(self) -> Verdict | None:
@@ -134,7 +156,7 @@ class Result:
             return None
         size = None if self.request.class_index is not None else len(self.request)
         return judge(self.measured_unlearned.accuracies, self.reference_accuracies, self.spread,
-                     size)
+                     size, self.unchanged, self.learnt)
 
     @property
     def distance(self) -> dict[str, float | None]:
@@ -237,6 +259,7 @@ class Result:
             "device": self.device,
             "threads": THREADS,
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
             "metrics": {
                 "original": self.measured_original.accuracies,
                 "unlearned": self.measured_unlearned.accuracies,
@@ -250,9 +273,10 @@ class Result:
             },
             "references": len(self.measured_references),
             "retrained_spread": self.spread,
+            "unchanged": self.unchanged,
+            "original_learnt": self.learnt and self.learnt.to_json(),
             "distance_to_retrained": self.distance,
-            "speed_up": self.speed_up,
-            "speed_up_with_preparation": self.speed_up_with_preparation,
+            **self.faster.to_json(),
             "unknown": None if self.threshold is None else
             dataclasses.asdict(self.threshold) | {"forgotten_rejected": self.rejected},
             "certificate": self.files.certificate if self.statement else None,

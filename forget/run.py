@@ -3,21 +3,24 @@
 import copy
 import dataclasses
 
+import torch
 from torch import nn
 
 from forget import store
 from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
-from forget.learn import learn
-from forget.measure import Splits
+from forget.learn import home_of, is_stored, learn
+from forget.measure import Measured, Splits
 from forget.methods import Method, Proof, Task, check_suits
+from forget.metrics.guessing import Learnt
 from forget.metrics.weights import change_per_layer
 from forget.represent import represent
 from forget.request import Request
 from forget.result import Result, Start
-from forget.steps import Point, Returning, drive
+from forget.steps import Point, Returning, Stopwatch, drive
 from forget.strangers import calibrate
+from forget.times import Took, mean
 from forget.watch import UNWATCHED, Curve, Watch
 
 
@@ -45,12 +48,13 @@ def run(
     done = unlearn(dataset, start, request, method, seed, splits, watch)
     unlearned = done.model
     statement = None
-    more = done.prepared if start.forgotten.requests else 0.0  # an original comes prepared
+    more = done.prepared if start.forgotten.requests else None  # an original comes prepared
     if done.proof is not None:
         kept = raw.train.take(retained_rows(raw, (start.forgotten + request).ids))
         statement = done.proof.statement | coverage(raw) | {
             "dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
     watch.phase("Measuring the unlearned model")
+    original = splits.measure(start.original, watch.check)
     result = Result(
         dataset=dataset.name,
         classes=dataset.classes,
@@ -62,19 +66,20 @@ def run(
         start=start,
         unlearned=unlearned,
         references=(),
-        measured_original=splits.measure(start.original, watch.check),
+        measured_original=original,
         measured_unlearned=splits.measure(unlearned, watch.check),
         measured_references=(),
-        seconds={"prepare": (start.first or start).prepare_seconds(more),
-                 "forget": done.seconds, "retrain": None},
+        took={"prepare": (start.first or start).prepared(more), "forget": done.took,
+              "retrain": None},
         curve=done.curve,
         layers=change_per_layer(start.model, unlearned),
         statement=statement,
         distances=done.proof.distances if done.proof else (),
         threshold=threshold,
+        learnt=_learnt(splits, original),
     )
     watch.unlearned(result)
-    return add_references(result, dataset, references, watch)
+    return _with_references(result, dataset, references, watch, same_run=True)
 
 
 def add_references(
@@ -82,23 +87,38 @@ def add_references(
 ) -> Result:
     """The result with retrained models added until it has ``references`` of them."""
     dataset = represent(result.start.learner, dataset, watch)
+    return _with_references(result, dataset, references, watch, same_run=False)
+
+
+def _with_references(
+    result: Result, dataset: Dataset, references: int, watch: Watch, same_run: bool
+) -> Result:
     splits = Splits(dataset, result.request, result.start.forgotten)
     for index in range(len(result.references), references):
-        result = _with_reference(result, dataset, splits, index, references, watch)
+        result = _with_reference(result, dataset, splits, index, references, watch, same_run)
         watch.unlearned(result)
     return result
 
 
+def _learnt(splits: Splits, original: Measured) -> Learnt:
+    """What the original knows of the samples that it learnt from."""
+    parts = {"forget_accuracy": splits.forget, "retain_accuracy": splits.retain}
+    right = sum(round(original.accuracies[name] * len(part))
+                for name, part in parts.items() if len(part))
+    y = torch.cat([part.y for part in parts.values()])
+    return Learnt(right, len(y), int(y.bincount().max()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Unlearned:
-    """What a method made: the model, the wall seconds it took, the curve on the way, and what it
-    proves, if anything.  ``prepared``: seconds that the learner prepared for before them."""
+    """What a method made: the model, the time it took, the curve on the way, and what it proves, if
+    anything.  ``prepared``: what the learner's preparing took before it."""
 
     model: nn.Module
-    seconds: float
+    took: Took
     curve: list[Point]
     proof: Proof | None
-    prepared: float
+    prepared: Took
 
 
 def unlearn(
@@ -114,8 +134,9 @@ def unlearn(
     model = copy.deepcopy(start.model, shared).requires_grad_(True)
     turn = len(start.forgotten.requests)
     known = dataset.train.take(retained_rows(dataset, start.forgotten.ids))
-    prepared = drive(start.learner.prepare(model, known, generator(derive(seed, "prepare", turn))),
-                     watch.step, watch.cancelled)
+    prepared, clock = Stopwatch(), Stopwatch()
+    drive(start.learner.prepare(model, known, generator(derive(seed, "prepare", turn))),
+          watch.step, watch.cancelled, prepared)
     whole = request.class_index is not None
     task = Task(
         learner=start.learner,
@@ -128,25 +149,33 @@ def unlearn(
     )
     curve = Curve(model, splits if with_curve else None, watch)
     work = Returning(method.steps(model, task))
-    seconds = drive(iter(work), curve.on_step, watch.cancelled)
-    return Unlearned(store.frozen(model), seconds, curve.points, work.returned, prepared)
+    drive(iter(work), curve.on_step, watch.cancelled, clock)
+    device = dataset.train.y.device.type
+    return Unlearned(store.frozen(model), clock.took(device), curve.points, work.returned,
+                     prepared.took(device))
 
 
 def _with_reference(
-    result: Result, dataset: Dataset, splits: Splits, index: int, total: int, watch: Watch
+    result: Result, dataset: Dataset, splits: Splits, index: int, total: int, watch: Watch,
+    same_run: bool,
 ) -> Result:
-    """The result with one more model retrained without the forgotten data."""
+    """The result with one more model retrained without the forgotten data.
+
+    ``same_run``: whether the forgetting was timed in the run that goes on here.
+    """
     watch.phase(f"Retraining without the data to compare with ({index + 1} of {total})")
     forgotten = result.start.forgotten + result.request
-    stored = learn(result.start.learner, dataset, derive(result.seed, "reference", index),
-                          forgotten, watch, splits)
+    learner, seed = result.start.learner, derive(result.seed, "reference", index)
+    known = is_stored(learner, dataset, home_of(learner, dataset, seed, forgotten), forgotten)
+    stored = learn(learner, dataset, seed, forgotten, watch, splits)
+    took = dataclasses.replace(Took.of(stored.record), now=same_run and not known)
     watch.phase(f"Measuring the retrained model ({index + 1} of {total})")
     measured = splits.measure(stored.model, watch.check)
-    taken = result.seconds["retrain"] or 0.0
+    each = (*result.took_retraining, took)
     return dataclasses.replace(
         result,
         references=(*result.references, stored.model),
         measured_references=(*result.measured_references, measured),
-        seconds=result.seconds
-        | {"retrain": (taken * index + stored.record["seconds"]) / (index + 1)},
+        took_retraining=each,
+        took=result.took | {"retrain": mean(each)},
     )

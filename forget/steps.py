@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from forget.errors import Cancelled, Diverged
+from forget.parallel import elsewhere
+from forget.times import Took
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +41,25 @@ class Point:
 
 
 class Stopwatch:
-    """Wall seconds spent inside ``with`` blocks."""
+    """Wall seconds spent inside ``with`` blocks, and those in which this thread's processor worked.
+    """
 
     def __init__(self):
-        self.seconds = 0.0
+        self.seconds = self.processor = 0.0
 
     def __enter__(self):
-        self._started = time.perf_counter()
+        self._started = time.perf_counter(), time.thread_time()
 
     def __exit__(self, *_):
-        self.seconds += time.perf_counter() - self._started
+        wall, processor = self._started
+        self.seconds += time.perf_counter() - wall
+        self.processor += time.thread_time() - processor
+
+    def took(self, device: str) -> Took:
+        """What the work took on a device, "cpu" or another one; an accelerator's time, and that of
+        other processes, is not this thread's."""
+        own = device == "cpu" and not elsewhere()
+        return Took(self.seconds, self.processor if own else None)
 
 
 def mapped(work: Iterator[Any], change: Callable[[Any], Any]) -> Iterator[Any]:
@@ -86,14 +97,15 @@ def drive(
     work: Iterator[Step],
     on_step: OnStep | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    clock: Stopwatch | None = None,
 ) -> float:
-    """Run ``work`` to its end and return the wall seconds that it took.
+    """Run ``work`` to its end and return the wall seconds that it took; ``clock`` has them too.
 
     Time spent in ``on_step`` (charts, measurements) is not counted. Raises :class:`Diverged` on a
     measurement that is not finite and :class:`Cancelled` once ``cancelled()`` says so; the model
     that the work was editing is then half done, and its owner throws it away.
     """
-    clock = Stopwatch()
+    clock = clock or Stopwatch()
     while True:
         stop_if(cancelled)
         with clock:

@@ -146,7 +146,7 @@ def load(path: Path, with_secret: bool = True) -> Stored:
     _check_manifest(path)
     try:
         tensors, record = _read_sealed(path)
-        model = _built(record, tensors)
+        model, tensors = _built(record, tensors)
         model.load_state_dict(tensors, strict=True)
         if with_secret and secret_path(path).is_file():
             model.secret, about = _read_sealed(secret_path(path))
@@ -158,19 +158,22 @@ def load(path: Path, with_secret: bool = True) -> Stored:
     return Stored(frozen(model), record)
 
 
-def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
-    """The record's model, untrained; it is built without memory first, so that no record asks for
-    more than its file's tensors need."""
+def _built(
+    record: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The record's model, untrained, and the tensors in its form; it is built without memory first,
+    so that no record asks for more than its file's tensors need."""
     learner = LEARNERS[record["learner"]](**record["settings"])
     shape, n_classes = tuple(record["input_shape"]), record["n_classes"]
     if math.prod(shape) > max(MAX_INPUTS, sum(value.numel() for value in tensors.values())):
         raise ValueError("its inputs have more numbers than the model has weights")
     with torch.device("meta"):
         planned = learner.build(shape, n_classes, torch.Generator()).state_dict()
+    tensors = models.with_old_scales(tensors, planned)
     if {name: value.shape for name, value in planned.items()} != {
             name: value.shape for name, value in tensors.items()}:
         raise ValueError("its tensors are not its model's")
-    return learner.build(shape, n_classes, torch.Generator())
+    return learner.build(shape, n_classes, torch.Generator()), tensors
 
 
 def frozen(model: nn.Module) -> nn.Module:

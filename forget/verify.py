@@ -1,7 +1,14 @@
-"""Checking a certificate again: against the files, the data, the secret, or a model solved anew."""
+"""Checking a certificate again: against the files, the data, the secret, or a model solved anew.
+
+A certificate is text that anybody can write. Hashes bind it to a model and to data, and say nothing
+of the numbers in it: those are authentic only where the secret's key signed them, or where the
+ledger holds the very same certificate.
+"""
 
 import dataclasses
 import json
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +17,20 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from forget import store
-from forget.certificate import data_sha256, retained_rows, text_of, weights_sha256
+from forget.certificate import coverage, data_sha256, retained_rows, text_of, weights_sha256
 from forget.data import Dataset, Samples
 from forget.data.files import sha256_of
 from forget.device import generator
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
 from forget.learners.convex import SOLVED, Convex
+from forget.methods.certified import Certified
 from forget.private import commitment, keyed_hash
 from forget.represent import represent
 from forget.request import Forgotten
 from forget.solve.newton import solve
 from forget.solve.objective import Objective
-from forget.solve.privacy import budget, residual_allowed
+from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
 from forget.steps import Returning, drive, mapped
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
@@ -34,22 +42,36 @@ CONFIDENCE = 0.999
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``passed`` is None where it could not be."""
+    """One thing that was looked at: ``passed`` is None where it could not be.
+
+    ``authenticates``: whether a yes shows that every field of the certificate is as it was issued.
+    """
 
     what: str
     passed: bool | None
     detail: str = ""
+    authenticates: bool = False
+
+
+def is_verified(checks: Iterable[Check]) -> bool:
+    """Whether nothing speaks against a certificate and something vouches for all of it."""
+    checks = list(checks)
+    return (all(check.passed is not False for check in checks)
+            and any(check.passed and check.authenticates for check in checks))
 
 
 def verify(
     certificate: Path, model: Path, dataset: Dataset, secret: Path | None = None,
     forgotten: Forgotten | None = None, reference: bool = False, watch: Watch = UNWATCHED,
+    entered: Sequence[dict[str, Any]] | None = None,
 ) -> list[Check]:
     """Check a certificate against the published model and the data it speaks of.
 
-    ``secret``: the file with the un-noised weights; without it only hashes are compared.
+    ``secret``: the file with the un-noised weights and the key that signed the certificate.
     ``forgotten``: the requests, where ``dataset`` still holds their samples and no secret is given.
     ``reference``: solve on the retained data and test whether the published is that plus noise.
+    ``entered``: the certificates in a ledger that was found intact. Without it and without a secret
+    nothing vouches for the certificate's own fields (:func:`is_verified`).
 
     Raises :class:`BadInput` for a file that is not there, and where the retained samples cannot be
     told from the forgotten ones.
@@ -60,6 +82,9 @@ def verify(
     stated, checks = _read(certificate)
     if not stated:
         return checks
+    if entered is not None:
+        checks.append(Check("the ledger holds this very certificate",
+                            text_of(stated) in map(text_of, entered), authenticates=True))
     checks.append(_same("the model file is the one it names", sha256_of(model),
                         stated["model"]["file_sha256"]))
     try:
@@ -81,11 +106,11 @@ def verify(
     learner = LEARNERS[stored.record["learner"]](**stored.record["settings"])
     if not isinstance(learner, Convex):
         return [*checks, Check("the model is one that can be certified", False)]
+    checks += _arithmetic(stated, stored, learner, dataset)
     if kept or reference:
         if rows is None:
             raise BadInput("the data still hold forgotten samples; name them with --forget")
         train = represent(learner, dataset, watch).train.take(rows)
-        checks += _allowance(stated, learner, len(train))
         if kept:
             checks += _with_secret(stated, stored, learner, train, kept)
         if reference:
@@ -94,7 +119,8 @@ def verify(
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Check]]:
-    """The certificate, empty where it is none, and whether it is written as it was issued."""
+    """The certificate, empty where it is none, and whether its text has the one form in which
+    certificates are written."""
     if path.stat().st_size > MAX_BYTES:
         return {}, [Check("the certificate can be read", False, "too large to be one")]
     try:
@@ -106,12 +132,17 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Check]]:
         return {}, [Check("the certificate can be read", False, type(error).__name__)]
     if wrong:
         return {}, [Check("the certificate has all its fields", False, ", ".join(wrong))]
-    return stated, [Check("the certificate is written as it was issued", same)]
+    return stated, [Check("its text has the form in which certificates are written", same)]
 
 
-NUMBERS = {"epsilon": 1e6, "delta": 1.0, "sigma": 1e6, "lam": 1e6, "residual": 1e300,
-           "residual_allowed": 1e300}
-"""Fields that hold a number above zero, and what it is below."""
+NUMBERS = {
+    "sigma": (0, 1e6), "lam": (0, 1e6), "residual": (0, 1e300), "residual_allowed": (0, 1e300),
+    **{knob.name: (knob.low, knob.high) for knob in Certified.knobs()
+       if knob.name in ("epsilon", "delta")},
+}
+"""Fields that hold a number above zero, and the least and the most that it can be."""
+
+MOST_SAMPLES = 1 << 40
 
 TEXTS = ("mode", "secret_file_sha256", "forgotten_keyed_hash", "noise_commitment", "mac",
          "data_sha256")
@@ -120,14 +151,16 @@ MODEL_TEXTS = ("file_sha256", "weights_sha256_before", "weights_sha256_after")
 
 def _wrong_fields(stated: dict[str, Any]) -> list[str]:
     """Names of fields that are missing or hold what they cannot hold."""
-    numbers = [name for name, high in NUMBERS.items()
+    numbers = [name for name, (low, high) in NUMBERS.items()
                if type(stated.get(name)) not in (int, float)
-               or not (0 < stated[name] < high or stated[name] == 0 == name.find("residual"))]
+               or not (low <= stated[name] <= high
+                       and (stated[name] > 0 or name.startswith("residual")))]
     texts = [name for name in TEXTS if not isinstance(stated.get(name), str)]
     model = stated.get("model")
     hashes = [name for name in MODEL_TEXTS
               if not isinstance(model, dict) or not isinstance(model.get(name), str)]
-    count = [] if type(stated.get("n_retained")) is int else ["n_retained"]
+    n = stated.get("n_retained")
+    count = [] if type(n) is int and 0 < n < MOST_SAMPLES else ["n_retained"]
     return [*numbers, *texts, *hashes, *count]
 
 
@@ -147,8 +180,10 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
         checks += [
             _same("the secret belongs to this model", about["model"],
                   stated["model"]["file_sha256"]),
-            _same("the certificate was issued with this secret",
-                  keyed_hash(kept["seal_key"], text_of(issued).encode()), stated["mac"]),
+            dataclasses.replace(
+                _same("every field is as it was issued with this secret",
+                      keyed_hash(kept["seal_key"], text_of(issued).encode()), stated["mac"]),
+                authenticates=True),
             _named(kept, stated),
             _same("the noise is the one committed to",
                   commitment(kept["noise_key"], kept["salt"]), stated["noise_commitment"]),
@@ -207,20 +242,43 @@ OTHER_ROWS = ("the photos differ, or their embeddings were made on another kind 
               " rounds otherwise: verify where they were made, or with a copy of embeddings/")
 
 
-def _allowance(stated: dict[str, Any], learner: Convex, n: int) -> list[Check]:
-    """Whether the certificate's own numbers belong together."""
-    mode, sigma, lam = learner.mode, learner.sigma, learner.lam
-    epsilon, delta = stated["epsilon"], stated["delta"]
-    allowed = (residual_allowed(sigma, lam * n, epsilon, delta) if mode == "residual"
-               else budget(sigma, epsilon, delta))
+def _arithmetic(
+    stated: dict[str, Any], stored: Stored, learner: Convex, dataset: Dataset
+) -> list[Check]:
+    """Whether the fields that follow from the model, the data and one another do follow.
+
+    Anybody can write fields that belong together: this finds mistakes and clumsy forgeries.
+    """
+    mode, n = learner.mode, stated["n_retained"]
+    epsilon, delta, sigma = stated["epsilon"], stated["delta"], learner.sigma
+    model = {"mode": mode, "sigma": sigma, "lam": learner.lam, "radius": learner.radius,
+             "loss": stored.model.loss.name, "features": stored.model.features.name}
+    if mode == "residual":
+        allowed = residual_allowed(sigma, learner.lam * n, epsilon, delta)
+        follows = {"residual_allowed": allowed, "distance_allowed": allowed / (learner.lam * n),
+                   "noise_multiplier": gaussian_multiplier(epsilon, delta)}
+    else:
+        allowed = budget(sigma, epsilon, delta)
+        follows = {"residual_allowed": allowed, "budget": allowed}
     return [
-        Check("mode, sigma and lambda are the model's",
-              (stated["mode"], stated["sigma"], stated["lam"]) == (mode, sigma, lam)),
-        Check("the residual allowed follows from them",
-              abs(stated["residual_allowed"] / allowed - 1) < 1e-9, f"{allowed:.3g}"),
+        _stated("mode, noise, features and regularisation are the model's", model, stated),
+        _stated("what is allowed follows from epsilon, delta and the noise", follows, stated),
         Check("the residual stated is allowed", 0 <= stated["residual"] <= allowed,
-              f"{stated['residual']:.3g}"),
+              f"{stated['residual']:.3g} of at most {allowed:.3g}"),
+        _stated("what it covers follows from the data", coverage(dataset), stated),
     ]
+
+
+def _stated(what: str, expected: dict[str, Any], stated: dict[str, Any]) -> Check:
+    """Whether a certificate states these values, numbers to nine digits."""
+    wrong = [name for name, value in expected.items() if not _alike(stated.get(name), value)]
+    return Check(what, not wrong, ", ".join(wrong))
+
+
+def _alike(found: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return type(found) in (int, float) and math.isclose(found, expected, rel_tol=1e-9)
+    return found == expected
 
 
 def _with_secret(

@@ -14,12 +14,16 @@ from forget.errors import BadInput, Cancelled
 from forget.frauds import FRAUDS
 from forget.learners import LEARNERS
 from forget.methods import METHODS
-from forget.metrics.interval import Interval
+from forget.metrics.interval import LEVEL, Interval
 from forget.metrics.verdict import (
+    CONVICTED,
     DAMAGED,
     MATCHES,
     MATCHES_ALL,
+    PASSED,
     UNDER,
+    UNSUITED,
+    UNTOLD,
     Check,
     Verdict,
     check_attack,
@@ -337,30 +341,58 @@ def test_what_is_shown_of_an_exposure_are_its_samples():
 # The rules.
 
 
-@pytest.mark.parametrize(("auc", "passed"), [
-    (Interval(0.5, 0.4, 0.6), True), (Interval(0.515, 0.51, 0.52), True),
-    (Interval(0.6, 0.49, 0.7), True), (Interval(0.6, 0.51, 0.7), False),
-    (Interval(0.3, 0.1, 0.45), True)])
-def test_the_attack_convicts_beyond_doubt_and_chance(auc, passed):
-    assert check_attack(auc).passed is passed
+@pytest.mark.parametrize(("auc", "original", "outcome"), [
+    (Interval(0.515, 0.51, 0.52), 1.0, PASSED), (Interval(0.515, 0.51, 0.52), None, PASSED),
+    (Interval(0.5, 0.45, 0.55), 0.95, PASSED), (Interval(0.5, 0.45, 0.55), 0.55, UNTOLD),
+    (Interval(0.5, 0.45, 0.55), None, UNTOLD), (Interval(0.5, 0.4, 0.6), None, UNTOLD),
+    (Interval(0.6, 0.49, 0.71), 0.7, UNTOLD), (Interval(0.6, 0.51, 0.69), 0.7, CONVICTED),
+    (Interval(0.407, 0.0, 0.911), 0.6, UNTOLD), (Interval(0.407, 0.0, 0.911), 1.0, UNTOLD),
+    (Interval(0.526, 0.499, 0.554), 0.526, UNTOLD)])
+def test_the_attack_convicts_beyond_doubt_and_acquits_only_with_power(auc, original, outcome):
+    check = check_attack(auc, original)
+    assert check.outcome == outcome
+    assert ("4 times in 5" in check.text) == (outcome != CONVICTED)
 
 
-@pytest.mark.parametrize(("ratio", "passed"), [
-    (None, None), (Interval(0.3), None), (Interval(0.5, 0.4, 0.6), False),
-    (Interval(0.5, 0.2, 1.2), True), (Interval(0.9, 0.85, 0.95), True),
-    (Interval(1.2, 1.1, 1.3), True), (Interval(2.0, 1.5, 2.5), False)])
-def test_relearning_convicts_the_fast_and_the_slow(ratio, passed):
-    check = check_relearning(ratio, "nothing to relearn")
-    assert check.passed is passed
-    if passed is None:
+@pytest.mark.parametrize(("ratio", "original", "outcome"), [
+    (None, None, UNSUITED), (Interval(0.3), None, UNSUITED),
+    (Interval(0.5, 0.4, 0.6), 0.1, CONVICTED), (Interval(0.5, 0.2, 1.2), None, UNTOLD),
+    (Interval(0.5, 0.2, 1.2), 0.0, PASSED), (Interval(0.9, 0.8, 1.01), 0.9, PASSED),
+    (Interval(1.2, 1.1, 1.3), None, PASSED), (Interval(2.0, 1.5, 2.5), None, CONVICTED),
+    (Interval(1.0, 0.5, 2.0), 0.5, UNTOLD), (Interval(1.0, 0.5, 2.0), 1.5, UNTOLD)])
+def test_relearning_convicts_the_fast_and_the_slow(ratio, original, outcome):
+    check = check_relearning(ratio, "nothing to relearn", original)
+    assert check.outcome == outcome
+    if outcome == UNSUITED:
         assert check.text == "nothing to relearn"
 
 
-@pytest.mark.parametrize(("gap", "passed"), [
-    (None, None), (Interval(0.01, 0.005, 0.015), True), (Interval(0.05, -0.01, 0.11), True),
-    (Interval(0.05, 0.01, 0.09), False), (Interval(-0.2, -0.3, -0.1), True)])
-def test_the_probe_convicts_where_the_class_is_still_found(gap, passed):
-    assert check_probe(gap, "no probe").passed is passed
+@pytest.mark.parametrize(("gap", "original", "outcome"), [
+    (None, None, UNSUITED), (Interval(0.01, 0.005, 0.015), None, PASSED),
+    (Interval(0.05, -0.01, 0.11), 0.1, UNTOLD), (Interval(0.05, -0.01, 0.11), 0.5, PASSED),
+    (Interval(0.05, 0.01, 0.09), 0.5, CONVICTED), (Interval(-0.2, -0.3, -0.1), None, UNTOLD)])
+def test_the_probe_convicts_where_the_class_is_still_found(gap, original, outcome):
+    assert check_probe(gap, "no probe", original).outcome == outcome
+
+
+def test_an_audit_without_power_makes_no_match_complete():
+    blind = Check("Membership attack", None, "Text.", untold=True)
+    passed = Check("Relearning", True, "Text.")
+    for checks in ([blind], [blind, passed]):
+        verdict = with_audit(Verdict(MATCHES, "Reason.", False), checks)
+        assert verdict.words == MATCHES
+        assert "could not have seen those that matter (membership attack)" in verdict.reason
+    nothing = [Check("Linear probe", None, "Does not apply.")]
+    assert with_audit(Verdict(MATCHES, "Reason.", False), nothing).words == MATCHES
+
+
+def test_every_interval_has_one_level():
+    """What a table shows is what convicts."""
+    found = found_of("finetune")
+    assert f"{found.unlearned.auc.low:.3f} to {found.unlearned.auc.high:.3f}" in \
+        found.checks[0].text
+    assert f"{found.ratio.low:.2f} to {found.ratio.high:.2f}" in found.checks[1].text
+    assert LEVEL == 0.99
 
 
 @pytest.mark.parametrize(("words", "passed", "wanted"), [

@@ -34,13 +34,14 @@ from forget.learners.convex import SOLVED, Convex
 from forget.methods import certified as certified_module
 from forget.methods.certified import Certified
 from forget.private import KEY_BYTES, MACHINE_KEY
+from forget.records import ledger
 from forget.represent import represent
 from forget.request import Forgotten, parse_request
 from forget.result import Start
 from forget.run import run
 from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
 from forget.store import Stored
-from forget.verify import verify
+from forget.verify import is_verified, verify
 from forget.watch import Watch
 
 LAM = 1e-3
@@ -121,8 +122,13 @@ def checked(paths: Paths, dataset=None, secret=True, **more):
 
 
 def holds(checks) -> bool:
-    """What the command line prints as verified; a check that could not be made is no yes."""
+    """Verified, and no check was left out."""
     assert all(check.passed is None or isinstance(check.passed, bool) for check in checks)
+    return is_verified(checks) and unopposed(checks)
+
+
+def unopposed(checks) -> bool:
+    """Every check says yes; whether any of them vouches for the fields is another question."""
     return all(check.passed is True for check in checks)
 
 
@@ -476,7 +482,7 @@ def test_data_from_which_the_forgotten_were_deleted_are_verified(honest):
     left = Samples(left.x, left.y, torch.arange(len(left)))
     kept = dataclasses.replace(dataset, train=left)
     assert holds(checked(honest, kept, reference=True))
-    assert holds(checked(honest, kept, secret=False, reference=True))
+    assert unopposed(checked(honest, kept, secret=False, reference=True))
 
 
 @pytest.mark.parametrize("spec", ["random:20", "random:40", "class:b"])
@@ -492,8 +498,8 @@ def test_images_from_which_the_forgotten_were_deleted_are_verified(spec, lam, si
 
 def test_without_the_secret_the_data_are_checked_where_the_request_is_named(honest):
     named = Forgotten((parse_request("random:20", DATA["vectors"], 0),))
-    assert holds(checked(honest, secret=False, forgotten=named))
-    assert holds(checked(honest, secret=False, forgotten=named, reference=True))
+    assert unopposed(checked(honest, secret=False, forgotten=named))
+    assert unopposed(checked(honest, secret=False, forgotten=named, reference=True))
 
 
 def test_without_the_secret_or_the_request_the_data_are_not_said_to_be_checked(honest):
@@ -775,7 +781,7 @@ def test_a_third_party_accepts_honest_noise_of_any_seed(tmp_path):
     for seed in range(20):
         key = torch.randint(0, 256, (32,), generator=generator(seed), dtype=torch.uint8)
         paths = forged(result, w + learner.noise(key, result.unlearned), tmp_path / str(seed))
-        turned_away += not holds(third_party(paths, result))
+        turned_away += not unopposed(third_party(paths, result))
     assert turned_away == 0
 
 
@@ -837,13 +843,95 @@ def test_the_command_line_fails_for_a_flipped_bit(originals, working, command_li
     assert command_line(paths, result_of(), "--secret", str(paths.secret)) == 1
 
 
-def test_the_command_line_does_not_say_verified_where_only_hashes_were_compared(
-    honest, command_line, capsys
+@pytest.mark.parametrize("more", [(), ("--reference",)])
+def test_without_anything_that_vouches_for_its_fields_nothing_is_verified(
+    honest, command_line, capsys, more
 ):
-    assert command_line(honest, result_of()) == 0
-    said = capsys.readouterr().out
-    assert "verified" not in said
-    assert "Only hashes" in said
+    """Whoever has only public files and the data cannot tell who wrote the certificate."""
+    assert command_line(honest, result_of(), *more) == 1
+    said = capsys.readouterr()
+    assert "verified" not in said.out
+    assert ("Only hashes" in said.out) == (not more)
+    assert "not verified: nothing given here shows" in said.err
+    assert "--secret" in said.err
+
+
+def retold(stated: dict) -> None:
+    """Fields that follow from others, made to fit again: what a careful forger does."""
+    allowed = residual_allowed(stated["sigma"], stated["lam"] * stated["n_retained"],
+                               stated["epsilon"], stated["delta"])
+    stated |= {"residual_allowed": allowed,
+               "distance_allowed": allowed / (stated["lam"] * stated["n_retained"]),
+               "noise_multiplier": gaussian_multiplier(stated["epsilon"], stated["delta"])}
+
+
+@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize(("field", "value"), [
+    ("epsilon", 0.5), ("epsilon", 0.999), ("delta", 1e-9), ("covers", "every copy"),
+    ("covers", "head"), ("residual", 0.0), ("n_forgotten", 1), ("iterations", 0),
+    ("assumptions", []), ("dataset", "mnist"), ("kind", "another"), ("versions", {}),
+    ("loss", "ovr"), ("radius", 1.0), ("features", "pixels"),
+    ("covers_because", "it was asked for"), ("a new field", "passed"),
+])  # fmt: skip
+def test_a_forged_field_is_not_verified_on_any_way(
+    honest, command_line, field, value, careful, capsys
+):
+    stated = rewritten(honest.certificate, lambda stated: stated.update({field: value}))
+    if careful:
+        retold(stated)
+        honest.certificate.write_text(text_of(stated))
+    for more in ((), ("--reference",), ("--secret", str(honest.secret)), ("--ledger",)):
+        assert command_line(honest, result_of(), *more) == 1
+        assert "verified\n" not in capsys.readouterr().out.splitlines(keepends=True)
+        assert "as it was issued: yes" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("field", "value", "line"), [
+    ("epsilon", 0.5, "what is allowed"), ("noise_multiplier", 1.0, "what is allowed"),
+    ("distance_allowed", 9.0, "what is allowed"), ("sigma", 1e-4, "mode, noise"),
+    ("loss", "ovr", "mode, noise"), ("covers", "head", "what it covers"),
+    ("residual", 0.9, "residual stated"),
+])  # fmt: skip
+def test_fields_that_do_not_belong_together_are_named_without_the_secret(
+    honest, field, value, line
+):
+    rewritten(honest.certificate, lambda stated: stated.update({field: value}))
+    wrong = [check for check in checked(honest, secret=False) if check.passed is False]
+    assert any(line in check.what for check in wrong)
+
+
+def entered_in(chain_of: list[dict], path: Path) -> Path:
+    """An exported ledger with an entry a body."""
+    previous, entries = ledger.START, []
+    for number, body in enumerate(chain_of, 1):
+        entry = ledger.Entry(number, ledger.now(), "forgotten", "", body, previous, "")
+        entries.append(dataclasses.replace(entry, hash=entry.expected))
+        previous = entries[-1].hash
+    path.write_text(json.dumps({"kind": ledger.KIND,
+                                "entries": [dataclasses.asdict(entry) for entry in entries],
+                                "end": {"count": len(entries), "hash": previous}}))
+    return path
+
+
+def test_the_ledgers_entry_of_the_same_certificate_vouches_for_it(
+    honest, command_line, tmp_path, capsys
+):
+    stated = json.loads(honest.certificate.read_text())
+    export = entered_in([{"certificate": None}, {"certificate": stated}], tmp_path / "ledger")
+    assert command_line(honest, result_of(), "--ledger", str(export)) == 0
+    assert capsys.readouterr().out.endswith("verified\n")
+    honest.certificate.write_text(text_of(stated | {"epsilon": 0.5}))
+    assert command_line(honest, result_of(), "--ledger", str(export)) == 1
+    assert "the ledger holds this very certificate: NO" in capsys.readouterr().out
+
+
+def test_a_ledger_that_was_edited_vouches_for_nothing(honest, command_line, tmp_path, capsys):
+    export = entered_in([{"certificate": json.loads(honest.certificate.read_text())}],
+                        tmp_path / "ledger")
+    export.write_text(export.read_text().replace('"epsilon": 1.0', '"epsilon": 0.5'))
+    rewritten(honest.certificate, lambda stated: stated.update(epsilon=0.5))
+    assert command_line(honest, result_of(), "--ledger", str(export)) == 1
+    assert "the ledger is not intact" in capsys.readouterr().err
 
 
 # Guo mode.

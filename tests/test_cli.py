@@ -20,7 +20,8 @@ from forget.learners import LEARNERS
 from forget.measure import SPLITS
 from forget.methods import METHODS
 from forget.metrics.accuracy import Predictions
-from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
+from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER
+from forget.times import Took
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -31,7 +32,7 @@ QUICK = {
 }
 """Settings of each learner with which it trains in moments."""
 SHORT = [word for knob in QUICK["network"] for word in ("--set", knob)]
-VERDICTS = {MATCHES, UNDER, OVER, DAMAGED}
+VERDICTS = {MATCHES, UNDER, OVER, DAMAGED, UNCHANGED}
 
 
 def save_npz(folder: Path) -> str:
@@ -256,7 +257,7 @@ def test_every_method_runs(home, data, tmp_path, capsys, method):
 
 def without_times(result: dict) -> dict:
     return {name: value for name, value in result.items()
-            if name not in ("seconds", "versions", "certificate")
+            if name not in ("seconds", "processor_seconds", "versions", "certificate")
             and not name.startswith("speed_up")}
 
 
@@ -397,9 +398,9 @@ def test_a_result_that_is_not_finite_is_never_written_as_json(home, data, monkey
     monkeypatch.setattr(cli, "summary", lambda result: kept.append(result) or "")
     assert run(data, "--set", "max_steps=1") == 0
     assert json.loads(json_text(kept[0]))["seconds"] == kept[0].seconds
-    seconds = kept[0].seconds | {"forget": float("nan")}
+    took = kept[0].took | {"forget": Took(float("nan"))}
     with pytest.raises(ValueError, match="JSON"):
-        json_text(dataclasses.replace(kept[0], seconds=seconds))
+        json_text(dataclasses.replace(kept[0], took=took))
 
 
 # Bad input: status 2 and one line.

@@ -30,6 +30,7 @@ from forget.metrics.relearn import BACK_WITHIN
 from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, UNDER, Check
 from forget.request import parse_request
 from forget.steps import Step
+from forget.times import PROCESSOR
 from forget.watch import Watch
 
 compare_module = importlib.import_module("forget.compare")
@@ -42,8 +43,8 @@ QUICK = ("retrain", "finetune", "gradient_ascent")
 
 ROW = {"method", "title", "learner", "params", "accuracy", "tug_of_war", "population_auc",
        "membership", "relearn", "probe", "probe_why", "seconds", "speed_up",
-       "speed_up_with_preparation", "certificate", "verdict", "reason", "matching", "finished",
-       "audit", "records"}
+       "speed_up_with_preparation", "speed_up_of", "unchanged", "certificate", "verdict", "reason",
+       "matching", "finished", "audit", "records"}
 TABLE = {"dataset", "classes", "forget", "seeds", "device", "threads", "versions", "data_sha256",
          "rows", "refused"}
 SIDES = {"original": "original", "unlearned": "unlearned", "reference": "retrained"}
@@ -175,10 +176,16 @@ def test_seconds_and_speed_ups(any_comparison, module_home):
         seconds = [record["result"]["seconds"] for record in read(module_home, row)]
         for part, shown in row["seconds"].items():
             assert near(shown, mean_and_spread([one[part] for one in seconds]))
-        prepare, forget, retrain = (sum(one[part] for one in seconds)
+        worked = [record["result"]["processor_seconds"] for record in read(module_home, row)
+                  if not record["result"]["unchanged"]]
+        if not worked:
+            assert row["speed_up"] is row["speed_up_with_preparation"] is None
+            continue
+        prepare, forget, retrain = (sum(one[part] for one in worked)
                                     for part in ("prepare", "forget", "retrain"))
         assert near(row["speed_up"], retrain / forget)
         assert near(row["speed_up_with_preparation"], retrain / (prepare + forget))
+        assert row["speed_up_of"] == PROCESSOR
 
 
 def test_settings_and_records_are_those_of_the_runs(any_comparison, module_home):
@@ -214,7 +221,7 @@ def matches_by_hand(results: list[dict], m: int | None) -> list[bool]:
         lost = want["mean"] - accuracies["test_retain_accuracy"]
         return lost <= max(0.01, 3 * (want["spread"] or 0))
 
-    return [good(one["metrics"]["unlearned"]) for one in results]
+    return [good(one["metrics"]["unlearned"]) and not one["unchanged"] for one in results]
 
 
 def test_the_number_of_matching_seeds(any_comparison, module_home):
@@ -304,7 +311,10 @@ def made_record(metrics: dict, steps: tuple[float, float], probed: float | None,
     return {
         "result": {
             "metrics": metrics, "params": {}, "certificate": None, "forget": {"spec": CLASS},
-            "seconds": dict(zip(("prepare", "forget", "retrain"), seconds, strict=True))},
+            "seconds": dict(zip(("prepare", "forget", "retrain"), seconds, strict=True)),
+            "processor_seconds": dict(zip(("prepare", "forget", "retrain"), seconds, strict=True)),
+            "speed_up_of": PROCESSOR, "unchanged": False,
+            "original_learnt": {"right": 99, "samples": 100, "frequent": 30}},
         "population_auc": dict.fromkeys(SIDES.values(), 0.5),
         "relearned": {"target": 0.9, **{model: {"steps": step, "accuracies": [0.0], "back": True}
                                         for model, step in (("unlearned", unlearned),
@@ -338,7 +348,7 @@ def test_any_accuracies(metrics, spec):
             assert near(shown[side], mean_and_spread([one[model][split] for one in metrics]))
         assert near(shown["gap"], shown["unlearned"]["mean"] - shown["reference"]["mean"])
     assert all(0 <= value <= 1 for value in row["tug_of_war"]["each"])
-    expected = matches_by_hand([{"metrics": one} for one in metrics],
+    expected = matches_by_hand([{"metrics": one, "unchanged": False} for one in metrics],
                                None if spec == CLASS else 3)
     assert row["matching"] == sum(expected)
     if len(metrics) == 1:
@@ -654,7 +664,8 @@ def test_private_data_give_the_figures_that_others_give(home, crowd):
     def shown(data):
         (row,) = quickly(data, names=("finetune",), seeds=(0,)).rows
         return {name: value for name, value in row.items()
-                if name != "seconds" and not name.startswith("speed_up")}
+                if name not in ("seconds", "processor_seconds")
+                and not name.startswith("speed_up")}
 
     assert shown(people(private={})) == shown(crowd)
 

@@ -17,14 +17,14 @@ from forget.errors import Cancelled
 from forget.export import COLUMNS
 from forget.frauds import FRAUDS
 from forget.methods import METHODS
-from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, OVER, UNDER
+from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, OVER, UNCHANGED, UNDER
 from forget.parallel import WORKERS
 
 ROOT = Path(__file__).parent.parent
 QUICK = {"network": {"arch": "linear", "min_steps": 30},
          "sisa": {"arch": "linear", "epochs": 4, "shards": 2, "slices": 2}}
 """Settings of each learner with which it trains in moments."""
-WORDS = {MATCHES, MATCHES_ALL, UNDER, OVER, DAMAGED}
+WORDS = {MATCHES, MATCHES_ALL, UNDER, OVER, DAMAGED, UNCHANGED}
 TWO = ("--methods", "retrain,gradient_ascent", "--seeds", 2)
 
 

@@ -44,7 +44,7 @@ from forget.learners.convex import SOLVED, Convex
 from forget.methods import METHODS
 from forget.methods.certified import Certified
 from forget.methods.retrain import Retrain
-from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
+from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER
 from forget.models import ARCHITECTURES, build, recognise, shapes_of
 from forget.models.linear import Linear
 from forget.represent import represent
@@ -57,7 +57,7 @@ from forget.verify import verify
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("train", "held_out", "test")
-VERDICTS = {MATCHES, UNDER, OVER, DAMAGED}
+VERDICTS = {MATCHES, UNDER, OVER, DAMAGED, UNCHANGED}
 EVERY_METHOD = pytest.mark.parametrize("name", list(METHODS))
 EXACT = ("retrain", "sisa", "certified")
 """Methods that end where retraining ends."""

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binom, ttest_ind
 
-from forget.metrics.interval import Interval, difference, ratio_of_means
+from forget.metrics.interval import LEVEL, Interval, difference, ratio_of_means
 
 FIGURES = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 3))
 GROUPS = st.lists(FIGURES, min_size=2, max_size=8)
@@ -32,7 +32,7 @@ def often(hits: int, of: int, rate: float) -> bool:
 # Means 3 and 5, variances of the means 1/3 and 4/3, 2.9412 degrees of freedom, whose t at 97.5 %
 # is 3.2184: 2 less, give or take 3.2184 sqrt(5/3).
 def test_difference_by_hand():
-    found = difference([2.0, 3.0, 4.0], [3.0, 5.0, 7.0])
+    found = difference([2.0, 3.0, 4.0], [3.0, 5.0, 7.0], level=0.95)
     assert found.value == pytest.approx(-2.0)
     assert found.high - found.value == pytest.approx(3.2184 * math.sqrt(5 / 3), rel=1e-3)
     assert found.value - found.low == pytest.approx(found.high - found.value)
@@ -42,7 +42,7 @@ def test_difference_by_hand():
 def test_difference_is_welchs(a, b):
     assume(varies(a) and varies(b))
     found = difference(a, b)
-    expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    expected = ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
     assert found.value == pytest.approx(np.mean(a) - np.mean(b), abs=1e-9)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
 
@@ -74,7 +74,7 @@ def test_groups_that_do_not_vary_have_an_interval_without_width():
 
 def test_one_group_that_does_not_vary_leaves_the_others_uncertainty():
     """Then Welch's is the one-sample interval of the other; t of 2 degrees is 4.3027."""
-    found = difference([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
+    found = difference([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], level=0.95)
     assert ends(found) == pytest.approx(
         (2.0, 2 - 4.30265 / math.sqrt(3), 2 + 4.30265 / math.sqrt(3)), rel=1e-5)
 
@@ -131,7 +131,7 @@ def test_ratio_holds_one_at_its_rate_where_nothing_differs(n_a, n_b, spread):
         draws = rng.gamma(1 / spread**2, spread**2 * 20, n_a + n_b)
         found = ratio_of_means(draws[:n_a], draws[n_a:])
         hits += found.low <= 1 <= found.high
-    assert often(hits, 600, 0.95), hits / 600
+    assert often(hits, 600, LEVEL), hits / 600
 
 
 def test_ratio_holds_the_true_one_at_its_rate_where_sides_differ():
@@ -141,7 +141,7 @@ def test_ratio_holds_the_true_one_at_its_rate_where_sides_differ():
         a, b = rng.gamma(30, 3 / 30, 6), rng.gamma(10, 12 / 10, 5)  # means 3 and 12
         found = ratio_of_means(a, b)
         hits += found.low <= 0.25 <= found.high
-    assert often(hits, 600, 0.95), hits / 600
+    assert often(hits, 600, LEVEL), hits / 600
 
 
 def test_difference_holds_the_true_one_at_its_rate():
@@ -150,7 +150,7 @@ def test_difference_holds_the_true_one_at_its_rate():
     for _ in range(600):
         found = difference(rng.normal(0.3, 0.1, 5), rng.normal(0.2, 0.02, 4))
         hits += found.low <= 0.1 <= found.high
-    assert often(hits, 600, 0.95), hits / 600
+    assert often(hits, 600, LEVEL), hits / 600
 
 
 def test_a_side_that_is_back_at_once_every_time_gives_no_interval_that_is_not_a_number():

@@ -98,7 +98,7 @@ def forget(method, spec="class:b", seed=0, dataset=TINY, start=None, watch=None)
     splits = Splits(dataset, request, start.forgotten)
     watch = watch or Recorder()
     done = unlearn(dataset, start, request, method, seed, splits, watch)
-    assert done.seconds >= 0
+    assert done.took.wall >= 0
     return done.model
 
 

@@ -52,13 +52,14 @@ def full_row(method: str = "finetune", title: str = "Fine-tune") -> dict:
         "probe": models([0.98, 0.98], [0.97, 0.95], [0.6, 0.64]), "probe_why": "",
         "seconds": {"prepare": several(30.0, 32.0), "forget": several(1.5, 2.5),
                     "retrain": several(29.0, 31.0)},
-        "speed_up": 15.0, "speed_up_with_preparation": 0.909,
+        "speed_up": 15.0, "speed_up_with_preparation": 0.909, "speed_up_of": "processor seconds",
+        "unchanged": 0,
         "certificate": {"mode": "residual", "epsilon": 1.0, "delta": 1e-5, "covers": "head"},
         "verdict": "under-forgot", "reason": "It still gets 20.0% right.", "matching": 1,
-        "audit": {"clear": False, "checks": [
-            {"name": "Membership attack", "passed": False, "text": "It tells them apart."},
-            {"name": "Relearning", "passed": True, "text": "It comes back as it should."},
-            {"name": "Linear probe", "passed": None, "text": "There is nothing to probe."}]},
+        "audit": {"clear": False, "told": True, "checks": [Check(*each).to_json() for each in (
+            ("Membership attack", False, "It tells them apart."),
+            ("Relearning", True, "It comes back as it should."),
+            ("Linear probe", None, "There is nothing to probe."))]},
         "records": ["runs/mnist-run-aa.json", "runs/mnist-run-bb.json"],
     }
 
@@ -140,7 +141,7 @@ def test_every_number_of_a_row_stands_in_its_cell(full):
         "0.25 (0.12 to 0.47) unlearned 2, 2.5 steps retrained 8, 10 steps",
         "96.0 ± 1.4 % original 98.0 ± 0.0 % retrained 62.0 ± 2.8 %",
         "forget 2.00 ± 0.71 s retrain 30.0 ± 1.4 s prepare 31.0 ± 1.4 s",
-        "15.0x with preparation 0.909x",
+        "15.0x by processor seconds with preparation 0.909x",
         "ε 1, δ 1e-05 covers the head"]
     assert "note-" not in page(full)
 
@@ -182,7 +183,8 @@ def test_what_is_missing_has_a_dash_and_a_reason():
         "A request for single samples has no unseen part.",
         "Not audited: the likelihood-ratio attack runs only in an audit.",
         "Only a class can be relearnt.", "Only a class can be probed for.",
-        "How long the work took was not recorded.", "This method certifies nothing."]
+        "How long the work took was not recorded, or cannot be compared.",
+        "This method certifies nothing."]
     assert set(re.findall(r'href="#note-(\d)"', text)) == {n for n, _ in notes}
     said = words(text)
     assert "Forget 5,715 training samples of mnist" in said and "±" not in said.split("Gap")[0]

@@ -23,7 +23,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(steps, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(steps, "time", SimpleNamespace(
+        perf_counter=clock.perf_counter, thread_time=clock.perf_counter))
     return clock
 
 

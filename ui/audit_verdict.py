@@ -10,15 +10,17 @@ from forget.audit import KINDS, NO_CLASS, NO_FEATURES, Audit
 from forget.figures import KINDS as NAMES
 from forget.metrics.interval import Interval
 from forget.metrics.membership import Roc
+from forget.metrics.verdict import CONVICTED, PASSED, UNSUITED, UNTOLD
 from ui.audit_explorer import explorer
 from ui.audit_trial import Tried
 from ui.charts import draw, percent
 from ui.words import plain
 
 SHOWN = {
-    True: ("passed", st.success, ":material/check_circle:"),
-    False: ("convicted", st.error, ":material/gavel:"),
-    None: ("does not apply", st.info, ":material/do_not_disturb_on:"),
+    PASSED: (st.success, ":material/check_circle:"),
+    CONVICTED: (st.error, ":material/gavel:"),
+    UNTOLD: (st.warning, ":material/help:"),
+    UNSUITED: (st.info, ":material/do_not_disturb_on:"),
 }
 
 
@@ -29,14 +31,17 @@ def verdict(tried: Tried) -> None:
     convicted = [check.name.lower() for check in audit.checks if check.passed is False]
     if convicted:
         st.markdown(f"### :material/gavel: Convicted: {', '.join(convicted)}")
+    elif not audit.told:
+        st.markdown("### :material/help: Cannot be told here")
     else:
         st.markdown("### :material/check_circle: No trace found")
     for check in audit.checks:
-        word, box, icon = SHOWN[check.passed]
-        box(f"**{check.name}: {word}.** {check.text}", icon=icon)
+        box, icon = SHOWN[check.outcome]
+        box(f"**{check.name}: {check.outcome}.** {check.text}", icon=icon)
     st.caption("A check convicts only where a figure lies outside what chance allows (99 % "
-               "intervals, in brackets) and differs by enough to matter. No trace found means "
-               "that these checks found none.")
+               "intervals, in brackets) and differs by enough to matter. It passes only where it "
+               "would have found, 4 times in 5, what convicts or half of what the original "
+               "shows. No trace found means that these checks found none.")
     _views(tried)
 
 
@@ -61,7 +66,7 @@ def _attack(tried: Tried) -> None:
         "it the difference. **AUC**: how often a learnt sample looks more learnt than one never "
         "seen; 0.5 is guessing, 1 is certainty. **Balanced accuracy**: how often its bet is "
         "right; 50 % is guessing. **Found at 1 % false**: the share of learnt samples that it "
-        "finds while it wrongly accuses one in a hundred; 1 % is guessing. In brackets: 95 % "
+        "finds while it wrongly accuses one in a hundred; 1 % is guessing. In brackets: 99 % "
         "intervals.")
     st.caption("Retrained: the same attack on models that never saw the data. It has nothing to "
                "find there, so it shows what chance gives. **Weak attack**: one threshold on how "

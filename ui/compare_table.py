@@ -10,14 +10,23 @@ import streamlit as st
 
 from forget.compare import csv_text
 from forget.measure import SPLITS
-from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, OVER, UNDER
+from forget.metrics.verdict import (
+    DAMAGED,
+    MATCHES,
+    MATCHES_ALL,
+    OVER,
+    UNCHANGED,
+    UNDER,
+    UNLEARNT,
+)
 from ui.charts import percent
 from ui.compare_models import kind_of
 from ui.compare_request import asked
 from ui.compare_run import Comparing, Shown
 from ui.words import plain
 
-SIGNS = {MATCHES_ALL: "✔✔", MATCHES: "✔", UNDER: "▲", OVER: "▼", DAMAGED: "✖"}
+SIGNS = {MATCHES_ALL: "✔✔", MATCHES: "✔", UNDER: "▲", OVER: "▼", DAMAGED: "✖",
+         UNCHANGED: "○", UNLEARNT: "?"}
 ACCURACY, SPREAD, TRACES, COST = "Accuracy", "Spread", "Traces", "Cost"
 GROUPS = (ACCURACY, SPREAD, TRACES, COST)
 
@@ -106,7 +115,8 @@ COLUMNS = [
     Column("Method", "", lambda row: row["title"], "What made the model forget."),
     Column("Verdict", "", lambda row: f"{SIGNS[row['verdict']]} {row['verdict']}",
            "One rule for all, beside retraining. ✔ matches on accuracy, ✔✔ an audit found nothing "
-           "either, ▲ still knows too much, ▼ knows suspiciously little, ✖ damaged the rest."),
+           "either, ▲ still knows too much, ▼ knows suspiciously little, ✖ damaged the rest, ○ "
+           "changed nothing, ? the original knew nothing."),
     Column("Seeds that match", "", lambda row: f"{row['matching']} of {row['finished']}",
            "Finished seeds whose own figures match retraining on accuracy."),
     Column("Largest gap", ACCURACY, _gap,
@@ -136,7 +146,11 @@ COLUMNS = [
     Column("Retraining", COST, _inside("seconds", "retrain", "mean"),
            "Seconds to train a model from scratch without the data.", "%.2f s"),
     Column("Speed-up", COST, _inside("speed_up"),
-           "Seconds of retraining over seconds of forgetting.", "%.1fx"),
+           "Seconds of retraining over seconds of forgetting. Empty where nothing was changed, or "
+           "no seconds can be compared.", "%.1fx"),
+    Column("Speed-up of", COST, _inside("speed_up_of"),
+           "Processor seconds where they are known, else wall seconds of the same run: wall "
+           "seconds of two runs also measure what else the machine did. Or why there is none."),
     Column("With preparation", COST, _inside("speed_up_with_preparation"),
            "Seconds of retraining over seconds of making the original and then forgetting: what "
            "is saved in all, if there is only one request.", "%.2fx"),

@@ -63,7 +63,7 @@ def outcome_of(body: Mapping[str, Any], key: str) -> None:
     if body["verdict"]:
         verdict_box(body["verdict"], body["verdict_reason"])
     accuracy_table(body["metrics"], body["references"], body["whole_class"])
-    seconds_row(body["seconds"], body["speed_up"])
+    seconds_row(body)
     if body["certificate"]:
         _certificate(body["certificate"], key)
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -9,10 +10,11 @@ from forget import export
 from forget.data import find_dataset
 from forget.learners import learner_for
 from forget.measure import SPLIT_NAMES, SPLITS
-from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
+from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER, UNLEARNT
 from forget.paths import downloads
 from forget.request import Request
 from forget.result import Result
+from forget.times import PROCESSOR
 from ui import charts
 from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
@@ -29,6 +31,8 @@ SHOWN = {
     UNDER: ("Under-forgot", st.warning, ":material/warning:"),
     OVER: ("Over-forgot", st.warning, ":material/warning:"),
     DAMAGED: ("Damaged the rest", st.error, ":material/dangerous:"),
+    UNLEARNT: (UNLEARNT.capitalize(), st.info, ":material/help:"),
+    UNCHANGED: (UNCHANGED.capitalize(), st.info, ":material/do_not_disturb_on:"),
 }
 
 DISTANCES = {
@@ -123,12 +127,20 @@ def accuracy_table(metrics: Mapping[str, Accuracies], references: int, whole_cla
 
 
 def _seconds(result: Result) -> None:
-    seconds_row(result.seconds, result.speed_up, result.speed_up_with_preparation)
+    seconds_row({"seconds": result.seconds, "processor_seconds": result.processor_seconds}
+                | result.faster.to_json())
 
 
-def seconds_row(seconds: Mapping[str, float | None], speed_up: float | None,
-                with_preparation: float | None = None) -> None:
-    """What forgetting and retraining took, and how many times faster the one was."""
+def seconds_row(told: Mapping[str, Any]) -> None:
+    """What forgetting and retraining took, and how many times faster the one was.
+
+    ``told``: by the names of a result's JSON, as a ledger's entry has them. Entries of earlier
+    versions do not say by which seconds their speed-up was, which may have been those of two runs:
+    it is left out.
+    """
+    seconds, of = told["seconds"], told.get("speed_up_of", "")
+    speed_up = told["speed_up"] if of else None
+    with_preparation = told.get("speed_up_with_preparation") if of else None
     with st.container(horizontal=True):
         st.metric("Forgetting took", f"{seconds['forget']:.2f} s", width=160,
                   help="Wall time of the method alone, without drawing and measuring.")
@@ -136,12 +148,24 @@ def seconds_row(seconds: Mapping[str, float | None], speed_up: float | None,
             st.metric("Retraining took", f"{seconds['retrain']:.2f} s", width=160,
                       help="Wall time to train a model from scratch without the data; from its "
                       "record where such a model was there already.")
+        if speed_up is not None:
             st.metric("Speed-up", f"{speed_up:.1f}x", width=130,
-                      help="Seconds of retraining over seconds of forgetting.")
+                      help=f"{of.capitalize()} of retraining over those of forgetting.")
         if with_preparation is not None:
             st.metric("With preparation", f"{with_preparation:.1f}x", width=170,
-                      help="Seconds of retraining over seconds of making the original and then "
-                      "forgetting.")
+                      help=f"{of.capitalize()} of retraining over those of making the original "
+                      "and then forgetting.")
+    if seconds["retrain"] is None or not of:
+        return
+    if speed_up is None:
+        st.caption(f"No speed-up: {of}.")
+        return
+    shown = told["processor_seconds"] if of == PROCESSOR else seconds
+    st.caption(f"Speed-up by {of}: {shown['retrain']:.2f} s of retraining over "
+               f"{shown['forget']:.2f} s of forgetting." + (NOT_WALL if of == PROCESSOR else ""))
+
+
+NOT_WALL = " What else the machine does hardly changes them; it does change the seconds above."
 
 
 def _distances(held: Session) -> None:

@@ -76,7 +76,8 @@ class Dataset:
     """Three parts that never mix: ``train`` (D), ``held_out`` (for stop rules) and ``test``.
 
     ``through``: the feature map that its inputs went through, empty for raw ones;  ``raw_shape``:
-    then the shape of a raw input;  ``feature_seconds``: what the map took.
+    then the shape of a raw input;  ``feature_seconds`` and
+    ``feature_processor_seconds``: what the map took, the latter None where it is not known.
     ``embedder``: the name of the public network that turned photos into the rows of ``x``, empty
     where none did.  ``findings``: sentences on what was wrong with the files and what was done.
     ``private``: for data that a person lent for a session only: what is made from them is kept in
@@ -91,6 +92,7 @@ class Dataset:
     through: str = ""
     raw_shape: tuple[int, ...] = ()
     feature_seconds: float = 0.0
+    feature_processor_seconds: float | None = 0.0
     embedder: str = ""
     findings: tuple[str, ...] = ()
     private: dict[str, Any] | None = None

@@ -45,6 +45,11 @@ class Learner(Knobs, ABC):
         """The fixed features that this learner's models put a head on, None for raw inputs."""
         return None
 
+    def standardises(self, input_shape: tuple[int, ...]) -> bool:
+        """Whether its models scale inputs of this shape by statistics of their training samples,
+        which are then made anew without those that are forgotten."""
+        return False
+
     def prepare(
         self, model: nn.Module, data: Samples, generator: torch.Generator
     ) -> Iterator[Step]:

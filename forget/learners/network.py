@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from forget.data import Samples
 from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
-from forget.models import build
+from forget.models import build, fit_inputs
 from forget.steps import Step
 
 
@@ -42,10 +42,16 @@ class Network(Learner):
     min_steps: int = knob(600, "Train at least this many steps, however few the samples",
                           low=1, high=100_000)
 
-    def build(self, input_shape, n_classes, generator):
+    def arch_for(self, input_shape: tuple[int, ...]) -> str:
+        """The architecture for inputs of one shape."""
         square = len(input_shape) == 3 and input_shape[1] == input_shape[2] >= 8
-        arch = ("cnn" if square else "mlp") if self.arch == "auto" else self.arch
-        return build(arch, input_shape, n_classes, generator)
+        return ("cnn" if square else "mlp") if self.arch == "auto" else self.arch
+
+    def build(self, input_shape, n_classes, generator):
+        return build(self.arch_for(input_shape), input_shape, n_classes, generator)
+
+    def standardises(self, input_shape):
+        return len(input_shape) == 1 and self.arch_for(input_shape) == "mlp"
 
     def train(self, model: nn.Module, data: Samples, generator) -> Iterator[Step]:
         per_epoch = math.ceil(len(data) / self.batch_size)
@@ -53,6 +59,7 @@ class Network(Learner):
         total = epochs * per_epoch
         optimizer = adamw(model.parameters(), self.lr)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=total)
+        fit_inputs(model, data.x)
         model.train()
         for index, rows in enumerate(batches(len(data), self.batch_size, epochs, generator), 1):
             loss = F.cross_entropy(

@@ -14,6 +14,7 @@ from forget.errors import BadInput
 from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
 from forget.learners.network import Network, adamw, shifted
+from forget.models import fit_inputs
 from forget.models.ensemble import Ensemble
 from forget.sharding import BY_CLASS, UNIFORM, Sharding, stage_visits
 from forget.steps import Step
@@ -46,7 +47,8 @@ class Sisa(Learner):
 
     Each of S shards trains a network of its own on its R slices: first on slice 1, then on slices
     1 and 2, and so on, 2e / (R + 1) epochs each time, which makes e epochs in all; lr falls to
-    nothing within each stage. A sample influences its own shard only, from its own slice on.
+    nothing within each stage. A sample influences its own shard only, from its own slice on:
+    feature vectors are standardised too by what a stage trains on, and by nothing else.
 
     >>> Sisa(shards=20).settings()["slices"]
     4
@@ -82,6 +84,9 @@ class Sisa(Learner):
     def network(self, input_shape, n_classes: int, draw: torch.Generator) -> nn.Module:
         """One shard's untrained network."""
         return Network(arch=self.arch).build(input_shape, n_classes, draw)
+
+    def standardises(self, input_shape):
+        return Network(arch=self.arch).standardises(input_shape)
 
     def build(self, input_shape, n_classes, generator):
         networks = [self.network(input_shape, n_classes, generator) for _ in range(self.shards)]
@@ -155,6 +160,7 @@ class Sisa(Learner):
             model.secret |= checkpoint.named(job.shard, slice_)
         network = model.networks[job.shard]
         set_weights(network, made[-1].weights)
+        fit_inputs(network, job.data.x)
         # A shard that has taken no step, having no samples, knows nothing and says nothing.
         model.alive[job.shard] = bool(made[-1].optimizer[-1] > 0)
 
@@ -201,6 +207,7 @@ class ShardJob:
         made = []
         for slice_ in range(self.start, learner.slices):
             rows = torch.nonzero(self.slices <= slice_).flatten()
+            fit_inputs(network, self.data.x[rows.to(device)])
             yield from _stage(learner, network, optimizer, self.data, rows.to(device),
                               self.stage_visits(slice_), draw)
             made.append(_checkpoint(network, optimizer, draw, self.data.ids[rows.to(device)]))

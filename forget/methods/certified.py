@@ -141,7 +141,7 @@ class Certified(Method):
         return removal, Spending(model.secret["spent"].item(), removal.bound, allowed)
 
     def _statement(self, model: Head, task: Task, allowed: float) -> dict[str, Any]:
-        """What a certificate says, apart from hashes of files and data."""
+        """What a certificate says, apart from the data, what it covers of them, and hashes."""
         learner: Convex = task.learner
         return {
             "mode": learner.mode, "epsilon": self.epsilon, "delta": self.delta,
@@ -149,9 +149,6 @@ class Certified(Method):
             "residual_allowed": allowed,
             "n_retained": len(task.retain), "n_forgotten": len(task.forget),
             "loss": model.loss.name, "features": model.features.name, "radius": learner.radius,
-            "covers": "whole model",
-            "covers_because": "the features under the head are fixed and never saw any data, and "
-                              "the head is the rest of the model",
             "assumptions": list(ASSUMPTIONS[learner.mode]),
         }
 

@@ -5,23 +5,37 @@ whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a reques
 gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
 otherwise two retrained models would convict each other.
 
+Where the original itself is hardly better than guessing there is no verdict: models that know
+nothing all agree. Where every weight is still the original's nothing matches: nothing was done.
+
 An audit convicts where a figure differs from the retrained models' beyond doubt (a 99 % interval)
 and by enough to matter: the likelihood-ratio attack has an AUC above 0.52, relearning takes under
 0.8 or over 1.25 times as long, or a linear probe finds the class better by 2 points. Only where
-accuracy matches and an audit finds nothing does a model match retraining without qualification.
+accuracy matches and an audit finds nothing does a model match retraining without qualification. A
+check that would have found neither that much nor half of what the original itself shows acquits
+nobody: it cannot be told here.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from forget.metrics.interval import Interval
+from forget.metrics.guessing import Learnt
+from forget.metrics.interval import Interval, smallest_found
 
 MATCHES = "matches retraining on accuracy"
 MATCHES_ALL = "matches retraining"
 UNDER = "under-forgot"
 OVER = "over-forgot"
 DAMAGED = "damaged the rest"
+UNLEARNT = "no verdict: the original is hardly better than guessing"
+UNCHANGED = "nothing was changed: these samples are no better known than unseen ones"
+
+WHAT_HELPS = (
+    "What helps: more samples of each class, more epochs, labels that belong to the inputs, and "
+    "features that differ between the classes (the linear heads read only their direction from "
+    "zero, so shift and scale such features by constants of your own first).")
 
 FORGET_POINTS = 0.02
 REST_POINTS = 0.01
@@ -33,7 +47,7 @@ Accuracies = Mapping[str, float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """``words`` is one of the four above; ``reason`` is a sentence with the figures behind it.
+    """``words`` is one of those above; ``reason`` is a sentence with the figures behind it.
 
     ``damaged`` tells whether the rest is damaged, also where the words say something worse.
     """
@@ -52,12 +66,38 @@ def judge(
     reference: Accuracies,
     spread: Accuracies,
     n_samples: int | None,
+    unchanged: bool = False,
+    learnt: Learnt | None = None,
 ) -> Verdict:
     """The verdict on an unlearned model.
 
     ``reference``: mean over retrained models; ``spread``: their sample standard deviation, None
     where there is only one. ``n_samples``: size of a request for samples, None for a whole class.
+    ``unchanged``: whether every weight is still the one that the method was given. Such a model has
+    forgotten nothing: either there was nothing to forget, or it under-forgot.  ``learnt``: what the
+    original knew of its own training samples; models that know nothing all look alike.
     """
+    if learnt is not None and not learnt.clear:
+        return Verdict(UNLEARNT, f"It gets {learnt.accuracy:.1%} of its own training samples "
+                                 "right, and always naming the most frequent class gets "
+                                 f"{learnt.guessing:.1%}: a model that learnt nothing has nothing "
+                                 f"to forget, and agrees with any other. {WHAT_HELPS}", False)
+    verdict = _of_changed(unlearned, reference, spread, n_samples)
+    if not unchanged:
+        return verdict
+    if verdict.words == UNDER:
+        return dataclasses.replace(
+            verdict, reason=f"Nothing was changed: every weight is as it was. {verdict.reason}")
+    got, want = unlearned["forget_accuracy"], reference["forget_accuracy"]
+    return Verdict(UNCHANGED, "Every weight is as it was: the method found nothing to do, or took "
+                              f"back what it did. The model gets {got:.1%} of them right, and one "
+                              f"retrained without them {want:.1%}.", False)
+
+
+def _of_changed(
+    unlearned: Accuracies, reference: Accuracies, spread: Accuracies, n_samples: int | None
+) -> Verdict:
+    """The verdict by accuracy alone."""
     def allowed(split: str, points: float) -> float:
         return max(points, SPREADS * (spread[split] or 0.0))
 
@@ -104,69 +144,118 @@ def _sampling_error(p: float, m: int) -> float:
     return 2 * math.sqrt(2 * p * (1 - p) / m)
 
 
+ATTACK, RELEARNING, PROBE = "Membership attack", "Relearning", "Linear probe"
 AUC_BY_CHANCE = 0.52
 RELEARN_WITHIN = (0.8, 1.25)
 PROBE_POINTS = 0.02
-SURE = 0.99
-"""Level of the intervals that may convict: three checks then accuse a retrained model in about 2 of
-100 audits."""
+NO_STEPS = 0.01
+"""Stands for a ratio of 0: the original knows the class at once."""
+
+HALF = 0.5
+"""Of what the original itself shows an audit must be able to see this share, to acquit."""
+
+PASSED, CONVICTED = "passed", "convicted"
+UNTOLD, UNSUITED = "cannot be told here", "does not apply"
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One part of an audit: ``passed`` is None where it does not apply; ``text`` says why, with
-    the figures."""
+    """One part of an audit: ``passed`` is None where it says nothing; ``text`` says why, with the
+    figures.
+
+    ``untold``: it says nothing because it could not have seen what matters.
+    """
 
     name: str
     passed: bool | None
     text: str
+    untold: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """In words."""
+        if self.passed is None:
+            return UNTOLD if self.untold else UNSUITED
+        return PASSED if self.passed else CONVICTED
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"outcome": self.outcome}
 
 
-def check_attack(auc: Interval) -> Check:
+def _acquittal(name: str, text: str, smallest: float, matters: float, own: float | None,
+               shown: Callable[[float], str]) -> Check:
+    """A check that did not convict: passed, if it would have found what matters.
+
+    ``smallest``: the effect that it finds 4 times in 5;  ``matters``: what convicts;  ``own``: the
+    effect of the original, which is there to be found, None where it is not known;  ``shown``: an
+    effect as the figure is written. An effect below half of the original's would be a small
+    remainder, and one below ``matters`` none.
+    """
+    known = "" if own is None else f"; the original's own is {shown(own)}"
+    if smallest <= max(matters, HALF * (own or 0.0)):
+        return Check(name, True, f"{text} Power: {shown(smallest)} would be found 4 times in 5"
+                                 f"{known}.")
+    return Check(name, None, f"{text} That is no acquittal: only from {shown(smallest)} on is a "
+                             f"trace found 4 times in 5{known}. More shadow models, or more "
+                             "samples to forget, would tell.", untold=True)
+
+
+def check_attack(auc: Interval, original: float | None = None) -> Check:
     """Whether the likelihood-ratio attack tells unlearned models from such as never saw the data.
 
-    ``auc``: with its 99 % interval.
+    ``auc``: with its interval.  ``original``: that of the original.
     """
     convicts = auc.low > 0.5 and auc.value > AUC_BY_CHANCE
-    how = ("tells them apart" if convicts else "cannot tell them apart")
-    return Check("Membership attack", not convicts,
-                 f"The likelihood-ratio attack {how}: AUC {auc.value:.3f} "
-                 f"({auc.low:.3f} to {auc.high:.3f}); 0.5 is guessing.")
+    how = ("tells them apart" if convicts else "did not tell them apart")
+    text = (f"The likelihood-ratio attack {how}: AUC {auc.value:.3f} "
+            f"({auc.low:.3f} to {auc.high:.3f}); 0.5 is guessing.")
+    if convicts:
+        return Check(ATTACK, False, text)
+    return _acquittal(ATTACK, text, smallest_found(max(auc.high - auc.value, auc.value - auc.low)),
+                      AUC_BY_CHANCE - 0.5, None if original is None else original - 0.5,
+                      lambda effect: f"an AUC of {min(0.5 + effect, 1.0):.3f}")
 
 
-def check_relearning(ratio: Interval | None, why: str) -> Check:
+def check_relearning(ratio: Interval | None, why: str, original: float | None = None) -> Check:
     """Whether what was forgotten comes back as fast as in a retrained model.
 
-    ``ratio``: steps of unlearned over retrained models, with its 99 % interval; None, with the
-    reason, where there is nothing to relearn.
+    ``ratio``: steps of unlearned over retrained models, with its interval; None, with the reason,
+    where there is nothing to relearn.  ``original``: the original's.
     """
     if ratio is None or ratio.low is None:
-        return Check("Relearning", None, why)
+        return Check(RELEARNING, None, why)
     least, most = RELEARN_WITHIN
     figures = (f"{ratio.value:.2f} times the steps of a retrained model "
                f"({ratio.low:.2f} to {ratio.high:.2f})")
     if ratio.high < 1 and ratio.value < least:
-        return Check("Relearning", False, f"It comes back too fast, so memory is left: {figures}.")
+        return Check(RELEARNING, False, f"It comes back too fast, so memory is left: {figures}.")
     if ratio.low > 1 and ratio.value > most:
-        return Check("Relearning", False, f"It comes back too slowly, which is a scar: {figures}.")
-    return Check("Relearning", True, f"It comes back as in a retrained model: {figures}.")
+        return Check(RELEARNING, False, f"It comes back too slowly, which is a scar: {figures}.")
+    own = None if original is None else -math.log(max(original, NO_STEPS))
+    return _acquittal(RELEARNING, f"It comes back as in a retrained model: {figures}.",
+                      smallest_found(math.log(ratio.high / ratio.value)), -math.log(least), own,
+                      lambda effect: f"{math.exp(-effect):.2f} times the steps")
 
 
-def check_probe(difference: Interval | None, why: str) -> Check:
+def check_probe(difference: Interval | None, why: str, original: float | None = None) -> Check:
     """Whether a fresh head on frozen features finds the class better than on a retrained model's.
 
-    ``difference``: recall on unlearned minus on retrained features, with its 99 % interval; None,
-    with the reason, where no probe can be made.
+    ``difference``: recall on unlearned minus on retrained features, with its interval; None, with
+    the reason, where no probe can be made.  ``original``: the original's.
     """
     if difference is None:
-        return Check("Linear probe", None, why)
+        return Check(PROBE, None, why)
     convicts = difference.low > 0 and difference.value > PROBE_POINTS
     what = ("still holds the class" if convicts else "holds no more of the class than a retrained "
                                                      "model does")
-    return Check("Linear probe", not convicts,
-                 f"A fresh head finds that what lies under the output {what}: "
-                 f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to "
-                 f"{100 * difference.high:+.1f}).")
+    text = (f"A fresh head finds that what lies under the output {what}: "
+            f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to "
+            f"{100 * difference.high:+.1f}).")
+    if convicts:
+        return Check(PROBE, False, text)
+    return _acquittal(PROBE, text, smallest_found(difference.high - difference.value),
+                      PROBE_POINTS, original,
+                      lambda effect: f"a difference of {100 * effect:.1f} points")
 
 
 def with_audit(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
@@ -175,7 +264,12 @@ def with_audit(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
     if found:
         return dataclasses.replace(
             verdict, reason=f"{verdict.reason} The audit found traces. {' '.join(found)}")
-    if verdict.words != MATCHES:
+    if verdict.words != MATCHES or not any(check.passed or check.untold for check in checks):
         return verdict
+    untold = [check.name.lower() for check in checks if check.untold]
+    if untold:
+        return dataclasses.replace(
+            verdict, reason=f"{verdict.reason} An audit found no traces, but could not have seen "
+                            f"those that matter ({', '.join(untold)}).")
     return Verdict(MATCHES_ALL, "Accuracy, the membership attack and, where they apply, relearning "
                                 "and the probe agree with retraining.", False)

@@ -1,11 +1,23 @@
-"""How far the weights of each layer moved: a picture of what a method did, never a verdict."""
+"""What became of the weights: whether anything changed at all, and how far each layer moved."""
 
 import torch
 from torch import nn
 
 
+def same_weights(before: nn.Module, after: nn.Module) -> bool:
+    """Whether two models hold the same bits in every tensor, buffers included."""
+    old, new = before.state_dict(), after.state_dict()
+    return old.keys() == new.keys() and all(_bits(value) == _bits(new[name])
+                                            for name, value in old.items())
+
+
+def _bits(value: torch.Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
+    return value.dtype, value.shape, value.detach().cpu().contiguous().numpy().tobytes()
+
+
 def change_per_layer(before: nn.Module, after: nn.Module) -> dict[str, float]:
-    """||after - before|| / ||before|| of each layer's weights, by the layer's name.
+    """||after - before|| / ||before|| of each layer's weights, by the layer's name: a picture of
+    what a method did, never a verdict.
 
     A layer that started at zero counts its change in units of one.
     """

@@ -5,7 +5,7 @@ so a checkpoint is all that is needed to predict.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import ClassVar
 
 import torch
@@ -23,7 +23,7 @@ MAX_WEIGHTS = 1 << 27
 
 
 class Scale(nn.Module):
-    """x -> (x - shift) / span in float32: constants of the recipe, no statistic of the data."""
+    """x -> (x - shift) / span in float32: constants of the recipe, the same for every input."""
 
     def __init__(self, shift: float, span: float):
         super().__init__()
@@ -32,6 +32,50 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.float() - self.shift) / self.span
+
+
+class Standardise(Scale):
+    """x -> (x - mean) / deviation, feature by feature: as they are until :meth:`fit` is called.
+
+    ``shift`` and ``span`` (d,) are part of the model: whoever trains it on other samples fits it to
+    those.
+    """
+
+    def __init__(self, features: int):
+        super().__init__(0.0, 1.0)
+        self.shift = self.shift.repeat(features)
+        self.span = self.span.repeat(features)
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Take mean and standard deviation of rows (N, d), in float64; a feature that does not vary
+        by more than rounding keeps a span of 1, and no rows change nothing."""
+        if not len(x):
+            return
+        rows = x.double()
+        mean, deviation = rows.mean(0), rows.std(0, correction=0)
+        limits = torch.finfo(torch.float32)
+        varies = deviation > (limits.eps * mean.abs()).clamp_min(limits.tiny)
+        self.shift.copy_(mean)
+        self.span.copy_(torch.where(varies, deviation, 1.0))
+
+
+def fit_inputs(model: nn.Module, x: Tensor) -> None:
+    """Before training: standardise by these training samples, where the model standardises."""
+    for module in model.modules():
+        if isinstance(module, Standardise):
+            module.fit(x)
+
+
+def with_old_scales(
+    tensors: Mapping[str, Tensor], planned: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """A file's tensors, where one of an earlier version has one shift and one span for all features
+    (0 and 1: it did not standardise) written out for each, as ``planned``."""
+    return {name: value.expand_as(planned[name]).clone()
+            if name.endswith(("scale.shift", "scale.span")) and value.numel() == 1
+            and name in planned and planned[name].ndim == 1 else value
+            for name, value in tensors.items()}
 
 
 class Architecture(nn.Module, ABC):
@@ -118,8 +162,11 @@ def recognise(tensors: dict[str, Tensor]) -> Architecture:
         model = architecture.from_shapes([tuple(value.shape) for value in weights])
         if model is not None and constants.keys() <= model.state_dict().keys():
             names = [name for name, _ in model.named_parameters()]
-            state = dict(zip(names, weights, strict=True))
-            model.load_state_dict(model.state_dict() | state | constants)
+            state = model.state_dict()
+            scales = with_old_scales(constants, state)
+            if any(value.shape != state[name].shape for name, value in scales.items()):
+                continue
+            model.load_state_dict(state | dict(zip(names, weights, strict=True)) | scales)
             return model
     raise DamagedFile(
         "the shapes in this checkpoint fit no known architecture "
@@ -131,9 +178,7 @@ def _plain(tensors: dict[str, Tensor]) -> bool:
     """Whether all are dense real numbers, few enough to build a network of their size."""
     dense = all(value.layout == torch.strided and value.device.type == "cpu"
                 and value.is_floating_point() and value.numel() for value in tensors.values())
-    return (dense and sum(value.numel() for value in tensors.values()) <= MAX_WEIGHTS
-            and all(value.numel() == 1 for name, value in tensors.items()
-                    if name.startswith("scale.")))
+    return dense and sum(value.numel() for value in tensors.values()) <= MAX_WEIGHTS
 
 
 def _in_order(

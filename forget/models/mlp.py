@@ -5,12 +5,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from forget.models import ARCHITECTURES, Architecture, Scale, shapes_of
+from forget.models import ARCHITECTURES, Architecture, Scale, Standardise, shapes_of
 
 
 @ARCHITECTURES.register
 class MLP(Architecture):
-    """Fully connected, two hidden layers of 64: 784-64-64-10 for MNIST."""
+    """Fully connected, two hidden layers of 64: 784-64-64-10 for MNIST.
+
+    Feature vectors are standardised by the samples that the network is trained on.
+    """
 
     name = "mlp"
     order = 2
@@ -19,7 +22,8 @@ class MLP(Architecture):
     def __init__(self, input_shape: tuple[int, ...], n_classes: int, hidden: int = 64):
         super().__init__()
         self._input_shape = tuple(input_shape)
-        self.scale = Scale(127.5, 255.0) if len(input_shape) == 3 else Scale(0.0, 1.0)
+        self.scale = (Standardise(*input_shape) if len(input_shape) == 1 else
+                      Scale(127.5, 255.0))
         self.fc1 = nn.Linear(torch.Size(input_shape).numel(), hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.fc3 = nn.Linear(hidden, n_classes)

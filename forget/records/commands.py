@@ -229,12 +229,7 @@ def _ledger(options: argparse.Namespace) -> None:
             text = ledger.export_text(db)
         print(text, end="")
         return
-    if options.file is None:
-        with reading() as db:
-            verified, chain = check(db), ledger.entries(db)
-    else:
-        chain, end = ledger.read_export(_text(options.file))
-        verified = ledger.verify_chain(chain, end)
+    chain, verified = read_ledger(options.file)
     faults = [*verified.faults, *verified.reopened]
     if options.against is not None:
         earlier, end = ledger.read_export(_text(options.against))
@@ -250,6 +245,15 @@ def _ledger(options: argparse.Namespace) -> None:
     print(f"verified: {verified.count} entries")
     for sentence in ledger.UNPROVEN:
         print(f"  {sentence}")
+
+
+def read_ledger(export: Path | None) -> tuple[list[ledger.Entry], ledger.Verified]:
+    """An exported ledger, or with None this machine's own, and what checking it found."""
+    if export is None:
+        with reading() as db:
+            return ledger.entries(db), check(db)
+    chain, end = ledger.read_export(_text(export))
+    return chain, ledger.verify_chain(chain, end)
 
 
 def _text(path: Path) -> str:

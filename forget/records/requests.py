@@ -57,6 +57,9 @@ from forget.watch import UNWATCHED, Watch
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 AT_ONCE = 1
+TIMES = ("seconds", "processor_seconds", "prepare_seconds", "prepare_processor_seconds")
+"""What a model's record says of how long it took to make."""
+
 MOST_AT_A_TIME = 1000
 
 SPEC = "what a contributor gave"
@@ -371,7 +374,7 @@ def _after(planned: Plan, result: Result, method: Method) -> Live:
     """The model with what was forgotten taken out, and out of its lineage."""
     here = planned.here
     record = result.record() | {name: here.stored.record[name] for name in
-                                ("seconds", "prepare_seconds") if name in here.stored.record}
+                                TIMES if name in here.stored.record}
     return dataclasses.replace(
         here, stored=Stored(result.unlearned, record), classes=planned.classes,
         samples=here.samples - planned.gone, made=method.name, row=None)
@@ -387,8 +390,8 @@ def _body(planned: Plan, result: Result, files: Files) -> dict[str, Any]:
     return {
         **{name: shown[name] for name in (
             "method", "learner", "params", "seed", "device", "threads", "seconds", "metrics",
-            "references", "distance_to_retrained", "speed_up", "verdict", "verdict_reason",
-            "versions")},
+            "references", "distance_to_retrained", "processor_seconds", "speed_up",
+            "speed_up_of", "unchanged", "verdict", "verdict_reason", "versions")},
         "whole_class": planned.request.class_index is not None,
         "test_accuracy": result.measured_unlearned.accuracies["test_retain_accuracy"],
         "spent": spent_of(planned.here.learner, result.unlearned),
