@@ -19,7 +19,7 @@ from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.words import plain, plain_errors, sentence
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
@@ -58,8 +58,8 @@ def _digit(comparison: Comparison) -> Tensor | None:
     digit_input(Shown(comparison.data, given))
     if given.digit is None:
         return None
-    st.image(enlarged(given.digit, 112), caption="What the models see",
-             alt="The 28 by 28 image that the models see")
+    show_picture(enlarged(given.digit, 112), caption="What the models see",
+                 alt="The 28 by 28 image that the models see")
     return torch.from_numpy(given.digit)[None, None]
 
 
@@ -85,8 +85,8 @@ def _test_photo(comparison: Comparison) -> Tensor:
     number = 1 if len(rows) == 1 else st.number_input(
         f"Which of {len(rows)}", 1, len(rows), 1, key=f"compare.face.number.{person}")
     row = rows[number - 1]
-    st.image(portrait(test.shown(row), 96), caption=f"{plain(person)}, unseen",
-             alt=f"An unseen photo of {person}")
+    show_picture(portrait(test.shown(row), 96), caption=f"{plain(person)}, unseen",
+                 alt=f"An unseen photo of {person}")
     return test.x[row][None]
 
 
@@ -99,13 +99,13 @@ def _read(data: bytes) -> Tensor | None:
         st.error(sentence(error), icon=":material/broken_image:")
         return None
     index = choose_face(found.faces, f"compare.which.{key}")
-    st.image(annotated(found.photo, found.faces, index), width=240,
-             alt=f"The photo with {len(found.faces)} faces marked")
+    show_picture(annotated(found.photo, found.faces, index), width=240,
+                 alt=f"The photo with {len(found.faces)} faces marked")
     if index is None:
         return None
     picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
-    st.image(portrait(picture, 96), caption="What the models see",
-             alt="The aligned face that the models see")
+    show_picture(portrait(picture, 96), caption="What the models see",
+                 alt="The aligned face that the models see")
     return row[None]
 
 

@@ -21,6 +21,7 @@ from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from ui.originals import Original
+from ui.portrait import show_picture
 from ui.session import Session
 from ui.subject import Subject
 from ui.words import sentence
@@ -108,7 +109,7 @@ def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     if file is None:
         return None
     picture = read_image(file.getvalue())
-    st.image(_small(picture), caption="Your picture", alt="The uploaded picture")
+    show_picture(_small(picture), caption="Your picture", alt="The uploaded picture")
     return digit_from_picture(picture)
 
 
@@ -120,8 +121,8 @@ def _pick(given: GivenDigit, dataset: Dataset) -> np.ndarray:
                              persist_state="session",
                              help=f"The test set has {len(rows):,} of this digit.")
     image = dataset.test.x[rows[number - 1], 0].cpu().numpy()
-    st.image(enlarged(image, 196), caption=f"A handwritten {label}",
-             alt=f"A handwritten {label} from the test set")
+    show_picture(enlarged(image, 196), caption=f"A handwritten {label}",
+                 alt=f"A handwritten {label} from the test set")
     return image
 
 

@@ -23,7 +23,7 @@ from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
 from ui.originals import Original
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.subject import Subject
 from ui.words import plain, sentence
@@ -150,12 +150,12 @@ def answers(held: Session, models: dict[str, Any]) -> None:
     seen, *places = st.columns([2, *(2 for _ in models)])
     with seen:
         index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
-        st.image(annotated(found.photo, found.faces, index), width=240,
-                 alt=f"The photo with {len(found.faces)} faces marked")
+        show_picture(annotated(found.photo, found.faces, index), width=240,
+                     alt=f"The photo with {len(found.faces)} faces marked")
         if index is None:
             return
         picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
-        st.image(portrait(picture, 96), alt="The aligned face that the model sees")
+        show_picture(portrait(picture, 96), alt="The aligned face that the model sees")
         sure = percent(found.faces[index].probability)
         st.caption("What the model sees: the face, turned and scaled so that eyes, nose and mouth "
                    f"lie in fixed places. The detector is {sure} sure that it is one.")

@@ -12,7 +12,7 @@ from forget.records.database import MODELS
 from forget.records.trace import Held, Hit
 from ui.access import who
 from ui.forget_me_work import Working, searching, show_work
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.words import plain
 
 SEARCH = "search"
@@ -92,7 +92,7 @@ def _samples(base: Base, those: list[Kept]) -> None:
     with st.container(horizontal=True, gap="small", height=320 if len(those) > 24 else "content"):
         for one in those[(number - 1) * TILES : number * TILES]:
             with st.container(width=TILE + 20, gap=None):
-                st.image(_picture(one), alt=f"A {base.one} labelled {one.label}")
+                show_picture(_picture(one), alt=f"A {base.one} labelled {one.label}")
                 st.caption(f"{plain(one.label)}  \n{one.added[:10]}")
     st.caption(_kept_of_each(base, those[0]))
 

@@ -23,6 +23,7 @@ from ui.face_input import UPLOADS, annotated
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
+from ui.portrait import show_picture
 from ui.words import plain, sentence
 
 MAX_ZIP_MB = 200
@@ -235,8 +236,8 @@ def _pick_faces(bringing: Bringing) -> None:
         number = st.pills(f"Which of the faces in {plain(photo.called)} is it?",
                           range(1, len(found.faces) + 1), key=key)
         chosen = None if number is None else number - 1
-        st.image(annotated(found.photo, found.faces, chosen), width=240,
-                 alt=f"A photo with {len(found.faces)} faces, numbered")
+        show_picture(annotated(found.photo, found.faces, chosen), width=240,
+                     alt=f"A photo with {len(found.faces)} faces, numbered")
         if chosen is not None:
             picked[photo.key] = chosen
     if picked and st.button("Use these faces", key="faces.pick", icon=":material/face:"):

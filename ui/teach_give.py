@@ -21,7 +21,7 @@ from ui.digit_input import PEN, SIDE, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
 from ui.frame import PAGES
 from ui.job_progress import watch_job
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
 from ui.words import plain, sentence
 
@@ -162,8 +162,8 @@ def _pick_face(held: Lesson, number: int, label: str | None, crowd: Crowd) -> No
         st.markdown(f"{plain(crowd.file.called)} shows several people. "
                     + ("Whom do you mean?" if label is None else f"Who is {plain(label)}?"))
         index = choose_face(crowd.found.faces, key)
-        st.image(annotated(crowd.found.photo, crowd.found.faces, index), width=240,
-                 alt=f"A photo with {len(crowd.found.faces)} faces, numbered")
+        show_picture(annotated(crowd.found.photo, crowd.found.faces, index), width=240,
+                     alt=f"A photo with {len(crowd.found.faces)} faces, numbered")
         with st.container(horizontal=True):
             use = st.button("Use this face", icon=":material/face:", key=f"{key}.use",
                             disabled=held.busy)
@@ -199,8 +199,8 @@ def _pile(held: Lesson) -> None:
 
 def _tile(held: Lesson, one: Piled) -> None:
     with st.container(width=TILE + 28, gap=None):
-        st.image(picture_of(held.base, one.given.picture, TILE), width=TILE,
-                 alt=f"On the pile, labelled {one.label}")
+        show_picture(picture_of(held.base, one.given.picture, TILE), width=TILE,
+                     alt=f"On the pile, labelled {one.label}")
         st.markdown(f"**{plain(one.label)}**")
         st.button("Take out", key=f"teach.{held.base.name}.out.{one.number}", type="tertiary",
                   icon=":material/close:", on_click=held.take_out, args=(one.number,),

@@ -7,6 +7,7 @@ from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS
 from forget.records.bases import Digits
 from ui import charts
 from ui.charts import percent
+from ui.portrait import show_picture
 from ui.teach_give import DRAW, UPLOAD, draw_on, picture_of, reading, upload
 from ui.teach_work import Answer, File, Learnt, Lesson, Said, answers
 from ui.words import plain
@@ -75,8 +76,8 @@ def _learnt(held: Lesson, said: list[Said]) -> None:
 
 def _tile(held: Lesson, one: Said) -> None:
     with st.container(width=130, gap=None):
-        st.image(picture_of(held.base, one.sample.picture, TILE), width=TILE,
-                 alt=f"Learnt as {one.sample.label}")
+        show_picture(picture_of(held.base, one.sample.picture, TILE), width=TILE,
+                     alt=f"Learnt as {one.sample.label}")
         st.markdown(f"**{plain(one.sample.label)}**")
         for name, answer in ((BEFORE, one.before), (NOW, one.after)):
             right = answer.says == one.sample.label
@@ -126,13 +127,13 @@ def _ask(held: Lesson) -> None:
 
 def _answers(held: Lesson) -> None:
     """The picture as the models see it, and each model's probabilities."""
-    st.image(picture_of(held.base, held.tried.picture, 96), alt="What the models see",
-             caption="What the models see")
+    show_picture(picture_of(held.base, held.tried.picture, 96), alt="What the models see",
+                 caption="What the models see")
     done, x = held.result.taught, held.tried.x[None]
     for place, (name, live) in zip(st.columns(2), ((BEFORE, done.before), (NOW, done.after)),
                                    strict=True):
         with place:
-            (answer,) = answers(live, x)
+            (answer,) = answers(live, x, held.result.whose)
             st.markdown(f"**{name}: {_words(answer)}**")
             _bars(answer, name)
 
