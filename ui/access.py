@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
 from ui.gate import auth, is_loopback, name_of, sign_in_host
+from ui.words import plain
 
 SHARED = ("redirect_uri", "cookie_secret")
 """What ``[auth]`` in Streamlit's secrets must hold for any provider of sign-in."""
@@ -77,7 +78,7 @@ def guard() -> None:
         st.stop()
     else:
         st.button("Sign out", key="access.out", type="tertiary", icon=":material/logout:",
-                  on_click=st.logout, help=f"Signed in as {access.user}.")
+                  on_click=st.logout, help=f"Signed in as {plain(access.user)}.")
 
 
 def enrolment_off() -> None:

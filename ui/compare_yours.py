@@ -20,7 +20,7 @@ from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
 from ui.portrait import portrait, show_picture
-from ui.words import plain, plain_errors, sentence
+from ui.words import plain, plain_errors, told
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
 
@@ -96,7 +96,7 @@ def _read(data: bytes) -> Tensor | None:
     try:
         found = _found(key, data)
     except BadImage as error:
-        st.error(sentence(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/broken_image:")
         return None
     index = choose_face(found.faces, f"compare.which.{key}")
     show_picture(annotated(found.photo, found.faces, index), width=240,

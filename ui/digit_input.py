@@ -24,7 +24,7 @@ from ui.originals import Original
 from ui.portrait import show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import sentence
+from ui.words import told
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
 SIDE = 260
@@ -74,10 +74,10 @@ def digit_input(held: Session) -> None:
     except EmptyDrawing as empty:
         given.digit = None
         if way == UPLOAD:
-            st.warning(sentence(empty))
+            st.warning(told(empty))
     except BadImage as error:
         given.digit = None
-        st.error(sentence(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/broken_image:")
 
 
 def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:

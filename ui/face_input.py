@@ -26,7 +26,7 @@ from ui.originals import Original
 from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import plain, sentence
+from ui.words import plain, told
 
 UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
 """What a person may try to give: those that cannot be read get a sentence that says so."""
@@ -77,7 +77,7 @@ def photo_input(held: Session) -> None:
             with st.spinner("Looking for faces"):
                 (given.found,) = find_faces([read_photo(data)])
         except BadImage as error:
-            given.wrong = sentence(error)
+            given.wrong = told(error)
     if given.wrong:
         st.error(given.wrong, icon=":material/broken_image:")
 

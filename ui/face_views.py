@@ -137,7 +137,7 @@ def _look_alikes(held: Session, index: int, tests: dict[str, Predictions]) -> No
                 st.caption(f"{plain(name)}: {one.likeness:.2f}")
     gone = set(held.result.forgotten.classes)
     y = held.dataset.test.y.cpu()
-    groups = {held.dataset.classes[one.index]: y == one.index for one in near
+    groups = {plain(held.dataset.classes[one.index]): y == one.index for one in near
               if one.index not in gone}
     groups["All who stay"] = ~torch.isin(y, torch.tensor(sorted(gone)))
     rows = [{"Right on unseen photos of": group}

@@ -24,7 +24,7 @@ from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
 from ui.portrait import show_picture
-from ui.words import plain, sentence
+from ui.words import plain, told
 
 MAX_ZIP_MB = 200
 
@@ -176,7 +176,7 @@ def _one_person(bringing: Bringing) -> None:
                 if not files:
                     raise BadInput("no photos were given: choose some first")
             except BadInput as error:
-                st.error(sentence(error), icon=":material/error:")
+                st.error(told(error), icon=":material/error:")
                 return
             bringing.look_at([Photo(person, file.name, file.getvalue()) for file in files], [])
             st.rerun()
@@ -192,7 +192,7 @@ def _many_people(bringing: Bringing) -> None:
             if not photos and not notes:
                 raise BadInput("this zip holds no photos: put a folder for each person into it")
         except BadInput as error:
-            st.error(sentence(error), icon=":material/folder_off:")
+            st.error(told(error), icon=":material/folder_off:")
             return
         bringing.look_at(photos, notes)
         st.rerun()
@@ -204,7 +204,7 @@ def _report(bringing: Bringing) -> None:
     new = [photo for photo in bringing.waiting if photo.key not in before]
     people = {photo.person for photo in new}
     for finding in bringing.findings:
-        st.warning(plain(sentence(finding)), icon=":material/info:")
+        st.warning(told(finding), icon=":material/info:")
     _pick_faces(bringing)
     for person in sorted(people & {photo.person for photo in bringing.photos}):
         st.info(f"{plain(person)} is enrolled already; these photos are added.",

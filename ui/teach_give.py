@@ -23,7 +23,7 @@ from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
 from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
-from ui.words import plain, sentence
+from ui.words import plain, told
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
 TILE = 72
@@ -132,7 +132,7 @@ def _add(held: Lesson, label: str, got: np.ndarray | list[File]) -> None:
     try:
         label = held.base.label(label)
     except BadInput as error:
-        st.error(sentence(error), icon=":material/error:")
+        st.error(told(error), icon=":material/error:")
         return
     if isinstance(got, list):
         held.read(got, label)
@@ -150,7 +150,7 @@ def reading(held: Lesson, tried: bool) -> None:
     if isinstance(held.job, Reading) and held.job.tried == tried:
         watch_job(held)
     for problem in held.problems.get(tried, ()):
-        st.warning(plain(problem), icon=":material/broken_image:")
+        st.warning(problem, icon=":material/broken_image:")
     for number, (label, crowd) in list(held.crowds.items()):
         if (label is None) == tried:
             _pick_face(held, number, label, crowd)

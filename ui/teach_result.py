@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS
+from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS, literal
 from forget.records.bases import Digits
 from ui import charts
 from ui.charts import percent
@@ -148,10 +148,10 @@ def _bars(answer: Answer, name: str) -> None:
         x=shares, y=list(range(len(rows))), orientation="h", marker_color=colour,
         marker_pattern_shape=pattern, cliponaxis=False, textposition="outside",
         text=[percent(share) if share >= 0.005 else "" for share in shares],
-        customdata=[answer.classes[row] for row in rows],
+        customdata=[literal(answer.classes[row]) for row in rows],
         hovertemplate="%{customdata}: %{x:.2%}<extra></extra>"))
     figure.update_xaxes(range=[0, 1.25], visible=False, fixedrange=True)
     figure.update_yaxes(tickvals=list(range(len(rows))), autorange="reversed", fixedrange=True,
-                        ticktext=[answer.classes[row] for row in rows])
+                        ticktext=[literal(answer.classes[row]) for row in rows])
     charts.show(figure, f"{name}: most likely {answer.says} with {percent(answer.sure)}",
                 height=42 + 22 * len(rows), top=8, key=f"teach.bars.{name}")

@@ -24,7 +24,7 @@ from forget.records.lineage import Live
 from forget.records.taught import Taught
 from ui import shared
 from ui.jobs import Holder, Job
-from ui.words import sentence
+from ui.words import told
 
 NOTHING_READ = "Cancelled. Nothing was added; the files are still chosen."
 NOT_FETCHED = "Stopped before the data were ready."
@@ -305,7 +305,7 @@ def _look(base: Base, files: Sequence[File], label: str | None, job: Job) -> Loo
         try:
             one = _read(base, file)
         except BadImage as error:
-            looked.problems.append(sentence(BadImage(f"{file.called} is left out: {error}")))
+            looked.problems.append(told(BadImage(f"{file.called} is left out: {error}")))
             continue
         (looked.crowds if isinstance(one, Crowd) else looked.given).append(one)
     job.check()
