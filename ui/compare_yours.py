@@ -20,7 +20,7 @@ from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
 from ui.portrait import portrait, show_picture
-from ui.words import plain, plain_errors, told
+from ui.words import IN_MEMORY, plain, plain_errors, told
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
 
@@ -70,10 +70,10 @@ def _face(comparison: Comparison) -> Tensor | None:
                                label_visibility="collapsed", wrap=True)
     if way == TEST_PHOTO:
         return _test_photo(comparison)
-    file = (st.camera_input("Take a photo", key="compare.camera") if way == CAMERA else
+    file = (st.camera_input("Take a photo", key="compare.camera", help=IN_MEMORY)
+            if way == CAMERA else
             st.file_uploader("A photo with a face", type=UPLOADS, max_upload_size=MAX_BYTES >> 20,
-                             key="compare.file",
-                             help="It stays in this tab's memory and is written nowhere."))
+                             key="compare.file", help=IN_MEMORY))
     return None if file is None else _read(file.getvalue())
 
 

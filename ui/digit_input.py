@@ -24,7 +24,7 @@ from ui.originals import Original
 from ui.portrait import show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import told
+from ui.words import IN_MEMORY, told
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
 SIDE = 260
@@ -105,7 +105,7 @@ def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:
 def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
                             + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
-                            help="Dark on light or light on dark. It stays in this tab's memory.")
+                            help=f"Dark on light or light on dark. {IN_MEMORY}")
     if file is None:
         return None
     picture = read_image(file.getvalue())

@@ -26,7 +26,7 @@ from ui.originals import Original
 from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import plain, told
+from ui.words import IN_MEMORY, plain, told
 
 UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
 """What a person may try to give: those that cannot be read get a sentence that says so."""
@@ -100,13 +100,13 @@ def _from_gallery(held: Session) -> bytes | None:
 def _upload(held: Session) -> bytes | None:
     file = st.file_uploader("A photo with a face", type=UPLOADS,
                             max_upload_size=MAX_BYTES >> 20, key="faces.file",
-                            help="It stays in this tab's memory and is written nowhere.")
+                            help=IN_MEMORY)
     return file and file.getvalue()
 
 
 def _camera(held: Session) -> bytes | None:
     file = st.camera_input("Take a photo", key="faces.camera",
-                           help="It stays in this tab's memory and is written nowhere.")
+                           help=IN_MEMORY)
     return file and file.getvalue()
 
 

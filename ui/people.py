@@ -149,8 +149,9 @@ def choose_people(bringing: Bringing) -> Named | Lent:
 
 
 def _bring(bringing: Bringing) -> None:
-    st.markdown("Add people to the gallery. Their photos stay in this tab's memory and are gone "
-                "when it is closed, unless you ask to keep them.")
+    st.markdown("Add people to the gallery. Unless you ask to keep them, their photos are held in "
+                "the server's memory only, and let go within three minutes after this tab is "
+                "closed.")
     if bringing.job is not None and not bringing.job.over:
         watch_job(bringing)
         return

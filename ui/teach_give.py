@@ -23,14 +23,14 @@ from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
 from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
-from ui.words import plain, told
+from ui.words import IN_MEMORY, plain, told
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
 TILE = 72
 SHOWN = 60
 """Pictures of the pile on one page."""
 
-HERE = "It stays in this tab's memory until you press Teach."
+HERE = f"Until you press Teach: {IN_MEMORY}"
 
 
 def choose_base() -> Lesson:
@@ -115,7 +115,7 @@ def upload(base: Base, key: str, several: bool):
         f"{'Photos of one person' if several else 'A photo with a face'}",
         type=[*(name.lower() for name in FORMATS), "jpg"] if digits else UPLOADS,
         accept_multiple_files=several, max_upload_size=MAX_BYTES >> 20, key=key,
-        help=HERE if several else "It is only looked at, and kept nowhere.")
+        help=HERE if several else f"It is only looked at. {IN_MEMORY}")
 
 
 def _label(base: Base) -> str | None:
@@ -238,4 +238,4 @@ def _kept_of(base: Base) -> tuple[str, str]:
     if isinstance(base, Digits):
         return "the 28 x 28 pixels of each digit", ""
     return (f"of each photo the aligned face, its {find_embedder().size} numbers and a fingerprint "
-            "of the file", " The photo itself is kept nowhere.")
+            "of the file", " The photo itself is not kept.")

@@ -115,7 +115,7 @@ def _ask(held: Lesson) -> None:
         "How", (DRAW, UPLOAD), default=DRAW, required=True, key=f"{key}.way", wrap=True,
         label_visibility="collapsed", persist_state="session") == DRAW
     if drawn:
-        st.caption("Draw the next digit here. It is only looked at, and kept nowhere.")
+        st.caption("Draw the next digit here. It is only looked at: no model learns it.")
         digit = draw_on(held.try_pad, "teach.try.canvas")
         held.tried = None if digit is None else held.base.drawn(digit)
         return

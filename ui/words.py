@@ -13,6 +13,10 @@ import streamlit as st
 
 log = logging.getLogger(__name__)
 
+IN_MEMORY = ("Held in the server's memory and written to no file; let go within three minutes "
+             "after this tab is closed.")
+"""What becomes of a picture that somebody shows: see :mod:`ui.lifespan`."""
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
