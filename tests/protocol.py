@@ -135,8 +135,8 @@ class Page:
 class Tab:
     """One session: its :class:`Page`, what was set on it, and the connection to the server."""
 
-    def __init__(self, address: str, connection: ClientConnection):
-        self.address, self.page = address, Page()
+    def __init__(self, connection: ClientConnection):
+        self.page = Page()
         self._connection = connection
         self._values: dict[str, tuple[str, Any]] = {}
         self._due: dict[str, float] = {}
@@ -275,7 +275,7 @@ def connected(address: str) -> Iterator[Tab]:
     with connect(url, subprotocols=["streamlit"], origin=address, max_size=MAX_BYTES,
                  max_queue=None, compression=None, proxy=None, ping_interval=None,
                  open_timeout=60, legacy=True) as connection:
-        yield Tab(address, connection)
+        yield Tab(connection)
 
 
 def canvas_state(rgba: np.ndarray) -> dict[str, Any]:

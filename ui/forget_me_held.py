@@ -1,5 +1,7 @@
 """What is held about a contributor: samples, models, photos, entries, requests; and the search."""
 
+from pathlib import PurePath
+
 import streamlit as st
 from PIL import Image
 
@@ -182,6 +184,13 @@ def show_hits(hits: tuple[Hit, ...]) -> None:
     by_file: dict[str, list[str]] = {}
     for hit in hits:
         by_file.setdefault(hit.file, []).append(hit.what)
-    st.table([{"File": plain(file), "Holds": ", ".join(what)} for file, what in by_file.items()],
-             hide_index=True, border="horizontal", alt="Files of the data folder and what they "
-             "hold of the contributor")
+    st.table([{"File": plain(_place(file)), "Holds": ", ".join(what)}
+              for file, what in by_file.items()], hide_index=True, border="horizontal",
+             alt="Files of the data folder and what they hold of the contributor")
+
+
+def _place(file: str) -> str:
+    """Where a file lies; whose folder of kept photos it is, only this machine reads."""
+    path = PurePath(file)
+    hidden = len(path.parts) > 2 and path.parts[0] == "people" and not who().local
+    return f"people/…/{path.name}" if hidden else file
