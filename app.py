@@ -1,5 +1,13 @@
-"""Forget: ``streamlit run app.py``. Page configuration and navigation, nothing else."""
+"""Forget: ``streamlit run app.py``. The server, and in each tab the navigation; nothing else."""
+
+from starlette.middleware import Middleware
+from streamlit.starlette import App
 
 from ui.frame import navigate
+from ui.gate import Gate
+from ui.lifespan import lifespan
 
-navigate().run()
+if __name__ == "__main__":  # Streamlit runs this file for every tab,
+    navigate().run()
+else:  # and imports it once, for the server
+    app = App(__file__, lifespan=lifespan, middleware=[Middleware(Gate)])

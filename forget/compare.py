@@ -6,10 +6,8 @@ without the data, and everything that is measured of them. Its record and its mo
 and a comparison that was killed goes on where it was.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from forget import store
+from forget import sheets, store
 from forget.audit import NO_CLASS, NO_FEATURES, NO_WAY_BACK, Audit
 from forget.data import Dataset
 from forget.data.files import write_atomically
@@ -435,11 +433,7 @@ def csv_text(comparison: Comparison) -> str:
     """A row a method; columns are named by their place in :meth:`Comparison.to_json`."""
     rows = [dict(_flat(row)) for row in comparison.rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    table = csv.DictWriter(out, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return out.getvalue()
+    return sheets.csv_text([names, *([row.get(name) for name in names] for row in rows)])
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

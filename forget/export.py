@@ -1,14 +1,12 @@
 """A result as files and text: JSON, CSV, safetensors and a summary for a terminal."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from forget import store
+from forget import sheets, store
 from forget.audit import Audit
 from forget.certificate import text_of
 from forget.compare import Comparison
@@ -26,24 +24,21 @@ def json_text(result: Result) -> str:
 def csv_text(result: Result) -> str:
     """One row a model and measure: model, measure, class, value."""
     shown = result.to_json()
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["model", "measure", "class", "value"])
+    rows = [("model", "measure", "class", "value")]
     for model, accuracies in shown["metrics"].items():
-        rows.writerows([model, split, "", accuracies[split]] for split in SPLITS)
+        rows += [(model, split, "", accuracies[split]) for split in SPLITS]
     of_class = shown["per_class"]
-    for model in ("original", "unlearned"):
-        rows.writerows([model, "test_accuracy", name, value]
-                       for name, value in zip(of_class["classes"], of_class[model], strict=True))
-    for number, values in enumerate(of_class["retrained"], 1):
-        rows.writerows([f"retrained {number}", "test_accuracy", name, value]
-                       for name, value in zip(of_class["classes"], values, strict=True))
-    rows.writerows(["unlearned", name, "", value]
-                   for name, value in shown["distance_to_retrained"].items())
-    rows.writerows(["run", f"{kind}_{name}", "", value]
-                   for kind in ("seconds", "processor_seconds")
-                   for name, value in shown[kind].items())
-    return out.getvalue()
+    models = {"original": of_class["original"], "unlearned": of_class["unlearned"]}
+    models |= {f"retrained {number}": values
+               for number, values in enumerate(of_class["retrained"], 1)}
+    for model, values in models.items():
+        rows += [(model, "test_accuracy", name, value)
+                 for name, value in zip(of_class["classes"], values, strict=True)]
+    rows += [("unlearned", name, "", value)
+             for name, value in shown["distance_to_retrained"].items()]
+    rows += [("run", f"{kind}_{name}", "", value) for kind in ("seconds", "processor_seconds")
+             for name, value in shown[kind].items()]
+    return sheets.csv_text(rows)
 
 
 def model_bytes(result: Result) -> bytes:

@@ -6,6 +6,7 @@ numbers what it shows.
 """
 
 import dataclasses
+import html
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,15 @@ def percent(value: float | None) -> str:
     ('12.3 %', '–')
     """
     return "–" if value is None else f"{value:.1%}".replace("%", " %")
+
+
+def literal(text: str) -> str:
+    """A name from data as a figure shows it letter by letter: plotly reads HTML in all text.
+
+    >>> literal("<b>Ana & Ben</b>")
+    '&lt;b&gt;Ana &amp; Ben&lt;/b&gt;'
+    """
+    return html.escape(text, quote=False)
 
 
 def trade_off(shown: Mapping) -> Drawn:
@@ -186,7 +196,7 @@ def per_class(
     """Accuracy on unseen samples of each class, by model; ``one`` is what a class is called."""
     figure, said = _figure(360), []
     for (name, shares), sign in zip(values.items(), _signs(values), strict=True):
-        how = {"x": list(classes), "y": list(shares), "name": name,
+        how = {"x": list(map(literal, classes)), "y": list(shares), "name": name,
                "hovertemplate": "%{x}: %{y:.1%}<extra>" + name + "</extra>"}
         if len(classes) <= LEGIBLE:
             figure.add_bar(marker={"color": sign.colour, "pattern": {"shape": sign.pattern}}, **how)
@@ -229,8 +239,9 @@ def matrix_difference(
     text = [["" if not value or round(value) == 0 else f"{value:+.0f}".replace("-", "−")
              for value in row] for row in points]
     figure = _figure(400)
+    names = list(map(literal, classes))
     figure.add_heatmap(
-        z=points, x=list(classes), y=list(classes), text=text, xgap=1, ygap=1,
+        z=points, x=names, y=names, text=text, xgap=1, ygap=1,
         texttemplate="%{text}" if len(classes) <= LEGIBLE else None,
         colorscale=[[0, LESS], [0.5, SAME], [1, MORE]], zmin=-most, zmax=most,
         colorbar={"thickness": 10, "x": 1.01, "tickformat": "+.0f"},
@@ -322,7 +333,7 @@ def _add_samples(
         marker={"size": 5, "opacity": 0.7,
                 "color": [palette[one % len(palette)] for one in labels],
                 "symbol": [shapes[one // len(palette) % len(shapes)] for one in labels]},
-        text=[f"a {classes[really]} taken for {classes[said]}"
+        text=[literal(f"a {classes[really]} taken for {classes[said]}")
               for really, said in zip(labels, guess.tolist(), strict=True)],
         hovertemplate="%{text}<extra></extra>", row=row, col=1)
 
@@ -334,8 +345,8 @@ def _add_names(
     present = y.unique().tolist() if len(classes) <= LEGIBLE else []
     for label in present:
         x, height = points[y == label].median(0).values.tolist()
-        figure.add_annotation(x=x, y=height, text=f"<b>{classes[label]}</b>", showarrow=False,
-                              font={"color": "#000000", "size": 13}, borderpad=1,
+        figure.add_annotation(x=x, y=height, text=f"<b>{literal(classes[label])}</b>",
+                              showarrow=False, font={"color": "#000000", "size": 13}, borderpad=1,
                               bgcolor="rgba(255,255,255,0.8)", row=row, col=1)
 
 

@@ -28,7 +28,7 @@ from forget.pickles import load_tensors
 MANIFEST = "manifest.json"
 TRAINED = "trained"
 SECRET = ".secret.safetensors"
-SUFFIXES = (".safetensors", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 MAX_BYTES = 64 << 20
 """Of someone else's checkpoint; the largest known network for pictures of 256 pixels has half."""
 
@@ -227,7 +227,7 @@ def foreign_files() -> list[Path]:
     folders = [home, *(path for path in sorted(home.iterdir()) if path.is_dir()
                        and path.name not in OWN and not path.name.startswith("."))]
     return [path for folder in folders for path in sorted(folder.iterdir())
-            if path.suffix in SUFFIXES and path.is_file() and path.name not in shipped]
+            if path.suffix.lower() in SUFFIXES and path.is_file() and path.name not in shipped]
 
 
 def is_own(path: Path) -> bool:
@@ -251,7 +251,7 @@ def read_foreign(path: Path) -> nn.Module:
         raise DamagedFile(f"{path.name} has over {MAX_BYTES >> 20} MB: no known architecture "
                           "needs that, use another file")
     try:
-        tensors = (_read_safetensors(path) if path.suffix == ".safetensors"
+        tensors = (_read_safetensors(path) if path.suffix.lower() == ".safetensors"
                    else load_tensors(path))
     except Exception as error:  # torch.load raises whatever the file's bytes lead it to
         raise DamagedFile(f"{path.name} cannot be read as a checkpoint of plain tensors "

@@ -38,6 +38,7 @@ def _try(held) -> None:
 
 def _input_and_answers(held) -> None:
     from ui.digit_input import digit_input, enlarged
+    from ui.portrait import show_picture
     from ui.workbench import models_of
 
     left, right = st.columns([3, 7], gap="large")
@@ -51,8 +52,9 @@ def _input_and_answers(held) -> None:
             return
         models = models_of(held)
         seen, *places = st.columns([1, *(2 for _ in models)])
-        seen.image(enlarged(digit, 112), alt="The 28 by 28 image that the model sees")
-        seen.caption("What the model sees: 28 x 28 pixels, centred")
+        with seen:
+            show_picture(enlarged(digit, 112), alt="The 28 by 28 image that the model sees")
+            st.caption("What the model sees: 28 x 28 pixels, centred")
         for place, (name, model) in zip(places, models.items(), strict=True):
             with place:
                 _says(name, model, digit, held.dataset)

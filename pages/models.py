@@ -79,35 +79,50 @@ def _shipped() -> None:
 
 def _brought() -> None:
     from forget import store
-    from forget.drive import fetch_drive
     from forget.errors import DamagedFile
+    from forget.paths import downloads
+    from ui.access import who
+    from ui.words import plain
 
     st.header("Your own checkpoints", divider="gray")
     rows = []
     for path in store.foreign_files():
+        name = plain(str(path.relative_to(downloads())))
         try:
             model = store.read_foreign(path)
-            rows.append({"File": path.name, "Kind": model.name, "Usable": "yes"})
+            rows.append({"File": name, "Kind": model.name, "Usable": "yes"})
         except DamagedFile as error:
-            rows.append({"File": path.name, "Kind": "–", "Usable": f"no: {error}"})
+            rows.append({"File": name, "Kind": "–", "Usable": f"no: {plain(str(error))}"})
     if rows:
         st.table(rows, hide_index=True, border="horizontal", alt="Checkpoints in the folder")
     else:
         st.info("None yet. Put a .safetensors file, or a .pt file with plain tensors, of a known "
                 "network into forget_downloads/, or fetch one here.")
+    if who().may_enrol:
+        _fetch()
+    else:
+        st.caption(":material/lock: Fetching checkpoints is for who has signed in: this server can "
+                   "be reached from other machines.")
+
+
+def _fetch() -> None:
+    from forget.drive import FOLDER, MOST_FILES, QUOTA, fetch_drive
+    from ui.words import plain
+
     link = st.text_input("Google Drive link of a folder or a file", key="models.link",
                          placeholder="https://drive.google.com/drive/folders/…",
                          help="Files whose shapes fit a known network are taken; nothing in them "
-                         "is run.")
+                         f"is run. They lie in {FOLDER}/, at most {MOST_FILES} of them and "
+                         f"{QUOTA >> 20} MB.")
     if st.button("Fetch", icon=":material/download:", disabled=not link, key="models.fetch"):
         with st.spinner("Asking Google Drive"):
-            fetched = fetch_drive(link.strip())
+            fetched = fetch_drive(link)
         for path in fetched.taken:
-            st.success(f"Taken: {path.name}. Choose it on Digits under Model.")
+            st.success(f"Taken: {plain(path.name)}. Choose it on Digits under Model.")
         for name, why in fetched.refused.items():
-            st.warning(f"Left out: {name}: {why}.")
+            st.warning(f"Left out: {plain(name)}: {plain(why)}.")
         if not fetched.taken and not fetched.refused:
-            st.info("The link holds no checkpoint files.")
+            st.info("The link holds no files.")
 
 
 page("Models and data", body)

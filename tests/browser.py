@@ -44,7 +44,7 @@ def chromium() -> str:
 
 
 @contextmanager
-def server(home: Path) -> Iterator[str]:
+def server(home: Path, *flags: str, script: str = "app.py") -> Iterator[str]:
     """The app on a free port with its own folder of files; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -52,8 +52,8 @@ def server(home: Path) -> Iterator[str]:
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
-             f"--server.port={port}"],
+            [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true",
+             f"--server.port={port}", *flags],
             cwd=ROOT, env=os.environ | {"FORGET_HOME": str(home)}, stdout=output, stderr=output)
     address = f"http://localhost:{port}"
     try:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import requests
 from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -136,8 +135,8 @@ class Page:
 class Tab:
     """One session: its :class:`Page`, what was set on it, and the connection to the server."""
 
-    def __init__(self, address: str, connection: ClientConnection):
-        self.address, self.page = address, Page()
+    def __init__(self, connection: ClientConnection):
+        self.page = Page()
         self._connection = connection
         self._values: dict[str, tuple[str, Any]] = {}
         self._due: dict[str, float] = {}
@@ -195,17 +194,12 @@ class Tab:
 
     def picture(self, alt: str) -> np.ndarray | None:
         """The pixels of the picture whose description begins so, or None where there is none."""
-        for _ in range(3):
-            shown = [images.imgs[0] for images in self.page.all("imgs")]
-            urls = [one.url for one in shown if one.alt.startswith(alt)]
-            if not urls:
-                return None
-            reply = requests.get(self.address + urls[0], timeout=60)
-            if reply.status_code != 404:
-                break
-            self.listen(1.0)  # the page was drawn anew, and has another address for it by now
-        reply.raise_for_status()
-        return np.asarray(Image.open(io.BytesIO(reply.content)).convert("L"))
+        urls = [images.imgs[0].url for images in self.page.all("imgs")
+                if images.imgs[0].alt.startswith(alt)]
+        if not urls:
+            return None
+        png = base64.b64decode(urls[0].removeprefix("data:image/png;base64,"), validate=True)
+        return np.asarray(Image.open(io.BytesIO(png)).convert("L"))
 
     def listen(self, seconds: float) -> None:
         """Take what comes for so long, and run the fragments whose time has come."""
@@ -281,7 +275,7 @@ def connected(address: str) -> Iterator[Tab]:
     with connect(url, subprotocols=["streamlit"], origin=address, max_size=MAX_BYTES,
                  max_queue=None, compression=None, proxy=None, ping_interval=None,
                  open_timeout=60, legacy=True) as connection:
-        yield Tab(address, connection)
+        yield Tab(connection)
 
 
 def canvas_state(rgba: np.ndarray) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from forget.faces.people import person_name
 from ui.access import Access, who
+from ui.gate import LOOPBACK
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "pages").glob("*.py"))
@@ -30,7 +31,7 @@ ANA = {"is_logged_in": True, "iss": "https://id.example.org", "sub": "1234",
 def setting(monkeypatch) -> dict:
     """The server's settings, to be changed for one test; a server on localhost at first."""
     settings = {"server.address": "localhost", "server.enableXsrfProtection": True,
-                "server.enableCORS": True}
+                "server.enableCORS": True, "server.allowedHosts": ["localhost"]}
     real = streamlit.get_option
     monkeypatch.setattr(streamlit, "get_option",
                         lambda name: settings[name] if name in settings else real(name))
@@ -74,10 +75,10 @@ class Secrets(dict):
 @pytest.fixture
 def access(monkeypatch):
     """Who is said to be there, without a page."""
-    def found(user=None, secrets=None, headers=None) -> Access:
+    def found(user=None, secrets=None, headers=None, peer=None) -> Access:
         for name, value in (("user", SimpleNamespace(to_dict=lambda: user or {})),
                             ("secrets", Secrets(secrets or {})),
-                            ("context", SimpleNamespace(headers=headers or {}))):
+                            ("context", SimpleNamespace(headers=headers or {}, ip_address=peer))):
             monkeypatch.setattr(streamlit, name, value)
         return who()
 
@@ -101,10 +102,31 @@ def test_only_a_loopback_address_is_local(setting, access, address, local):
     assert access() == Access(local=local, sign_in=False, user=None)
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Host"])
+@pytest.mark.parametrize("header", [
+    "X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "x-forwarded-server",
+    "X-Real-IP", "Via", "CF-Connecting-IP"])
 def test_what_comes_through_a_proxy_is_not_local(access, header):
     assert not access(headers={header: "203.0.113.9"}).local
     assert access(headers={"Host": "localhost:8501"}).local
+
+
+@pytest.mark.parametrize(("host", "origin", "peer", "local"), [
+    ("localhost:8501", "http://localhost:8501", None, True),
+    ("127.0.0.1:8501", "http://127.0.0.1:8501", None, True),
+    ("[::1]:8501", "http://[::1]:8501", "127.0.0.1", True),
+    ("localhost:9000", "https://localhost:9000", None, True),
+    ("forget.example.org", "https://forget.example.org", None, False),
+    ("localhost:8501", "https://forget.example.org", None, False),
+    ("localhost:8501", "http://localhost:3000", None, False),
+    ("localhost:8501", "null", None, False),
+    ("localhost.evil.example", "http://localhost.evil.example", None, False),
+    ("192.168.1.7:8501", "http://192.168.1.7:8501", None, False),
+    ("[", "http://[", None, False),
+    ("localhost:8501", "http://localhost:8501", "192.168.1.9", False),
+])
+def test_only_a_request_of_this_machine_to_this_machine_is_local(access, host, origin, peer, local):
+    """Also behind a proxy that keeps the host and sends no header of its own."""
+    assert access(headers={"Host": host, "Origin": origin}, peer=peer).local == local
 
 
 def test_a_server_on_localhost_where_people_sign_in_elsewhere_is_not_local(access):
@@ -219,6 +241,11 @@ def test_a_protection_that_is_off_is_said(setting, address, option):
     assert f"`{option}`" in said
 
 
+def test_a_server_that_answers_to_every_name_says_so(setting):
+    setting["server.allowedHosts"] = ["localhost", "*"]
+    assert "`server.allowedHosts` lets in every name" in texts(opened().warning)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_no_page_shows_anything_before_somebody_has_signed_in(everywhere, page):
     at = AppTest.from_file(page, default_timeout=60)
@@ -266,6 +293,7 @@ def test_the_shipped_settings_bind_to_localhost_and_protect():
     assert settings["address"] == "localhost"
     assert settings["enableXsrfProtection"] is True
     assert settings["enableCORS"] is True
+    assert settings["allowedHosts"] == list(LOOPBACK)
 
 
 def own_address() -> str:

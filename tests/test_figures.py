@@ -1,6 +1,7 @@
 """Figures hold exactly the numbers that they are given, and say the key ones in words."""
 
 import ast
+import json
 import math
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_every_figure_is_tried_here():
     builders = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)
                 and node.returns is not None and ast.unparse(node.returns) == "Drawn"}
     assert builders - {"_drawn"} == EVERY.keys() == NOTHING.keys()
+
+
+LINK = '<a href="https://evil.example">Ana</a>'
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: per_class([LINK, "1"], {ORIGINAL: [0.9, None]}, "digit"),
+    lambda: matrix_difference([LINK, "1"], [[2, 0], [1, 1]], [[1, 1], [0, 2]], "A", "B"),
+    lambda: map_of(*sample_map(50, 5)[:5], [LINK, "1", "2"], ORIGINAL, UNLEARNED),
+])
+def test_a_class_with_html_in_its_name_is_shown_letter_by_letter(draw):
+    shown = json.dumps(draw().figure.to_dict(), default=str)
+    assert "<a " not in shown
+    assert "&lt;a href=" in shown
 
 
 @pytest.mark.parametrize("name", EVERY)

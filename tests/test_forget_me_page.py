@@ -17,6 +17,7 @@ from forget.methods import METHODS
 from forget.records import requests, taught, trace
 from forget.records.contributions import Kept, add, contributors
 from ui import shared
+from ui.access import Access
 from ui.forget_me_work import CANCELLED
 from ui.jobs import Job, State
 
@@ -365,6 +366,22 @@ def test_who_signed_in_sees_their_own_data_and_nobody_elses(ana, elsewhere):
     at = signed_in("eve@example.org")
     assert "Nothing is held about you" in said(at)
     assert headers(at) == ["1 What is held"]
+
+
+@pytest.mark.parametrize(("local", "shown"), [(True, "people/Ana/1.jpg"),
+                                              (False, "people/…/1.jpg")])
+def test_whose_folder_a_photo_lies_in_only_this_machine_reads(monkeypatch, local, shown):
+    access = Access(local=local, sign_in=not local, user=None if local else "ben@example.org")
+    monkeypatch.setattr("ui.forget_me_held.who", lambda: access)
+
+    def page():
+        from forget.records.trace import Hit
+        from ui.forget_me_held import show_hits
+
+        show_hits((Hit("people/Ana/1.jpg", "a file"), Hit("taught/mnist-0.safetensors", "a model")))
+
+    at = ran(AppTest.from_function(page, default_timeout=60))
+    assert at.table[0].value["File"].tolist() == [shown, "taught/mnist-0.safetensors"]
 
 
 def test_requests_that_a_killed_server_left_are_carried_out_once_by_the_next(ana):

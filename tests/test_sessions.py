@@ -136,5 +136,17 @@ def test_a_server_with_waiting_requests_stops_when_it_is_told_to(tmp_path):
         tab.click("digits.forget")
         tab.wait_for(lambda page: any("step" in bar for bar in page.bars()), HANG)
     said = (home / "server.log").read_text()
-    assert "Stopping" in said
+    assert said.endswith("Stopping...\n")
     assert "leaked" not in said
+
+
+@pytest.mark.slow
+def test_what_a_closed_tab_held_goes_without_another_visitor(tmp_path):
+    """The browser may come back for a while; then its photos go, though nobody else comes."""
+    with server(tmp_path, "--server.disconnectedSessionTTL=2", "--logger.level=debug") as url:
+        with connected(url) as tab:
+            tab.wait_for(lambda page: "Digits" in page.headings())
+        end = time.monotonic() + 20
+        while "Shutting down (id=" not in (log := (tmp_path / "server.log").read_text()):
+            assert time.monotonic() < end, log[-2000:]
+            time.sleep(0.2)

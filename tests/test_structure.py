@@ -180,3 +180,11 @@ def test_the_library_can_be_imported_without_a_page_library():
         names |= found - {"plotly"} if path.name in drawing else found
     assert "torch" in names
     assert names.isdisjoint({"streamlit", "plotly", "ui", "pages", "app"})
+
+
+def test_pictures_are_shown_in_one_way():
+    """Any other gives a person's picture an address that answers whoever has it."""
+    calls = {f"{path.relative_to(ROOT)}" for folder in ("ui", "pages")
+             for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(
+                 path.read_text())) if isinstance(node, ast.Attribute) and node.attr == "image"}
+    assert calls == {"ui/portrait.py"}

@@ -36,7 +36,7 @@ from ui.access import Access
 from ui.charts import percent
 from ui.frame import warm_up
 from ui.jobs import Job
-from ui.teach_work import GONE, NOT_LEARNT, NOTHING_KEPT, Crowd, File, Lesson
+from ui.teach_work import GONE, NOT_LEARNT, NOTHING_KEPT, OTHERS, Crowd, File, Lesson
 
 ROOT = Path(__file__).parent.parent
 
@@ -327,6 +327,23 @@ def test_who_signed_in_gives_by_that_name_and_sees_nobody_elses(small, monkeypat
     at = finish(at, held(at))
     assert {one.name for one in contributors()} == {BEN.name, "ana@example.org"}
     assert [one.sample.contributor for one in held(at).result.said] == ["ana@example.org"] * 3
+
+
+def test_who_signed_in_never_reads_a_label_that_only_others_gave(small, monkeypatch):
+    """Not as an answer, and not among the bars of the next one."""
+    add(SMALL, BEN.name, [("Yan", one) for one in given(BEN.seed, 3)])
+    taught.teach(SMALL, RETRAIN, learner())
+    signed_in(monkeypatch, "ana@example.org")
+    at = upload(opened(), "Zoe", files(ANA.seed, 3))
+    press(at, "teach.small.go")
+    at = finish(at, held(at))
+    assert {one.after.says for one in held(at).result.said} == {"Zoe"}
+    at.file_uploader[1].set_value(files(BEN.seed, 1, first=9)[0]).run()
+    at = finish(at, held(at))
+    assert f"**Now: {OTHERS} (" in said(at)
+    bars = [chart.proto.spec for chart in at.get("plotly_chart")]
+    assert bars
+    assert all("Yan" not in bar for bar in [*bars, said(at)])
 
 
 def test_data_that_are_not_there_are_fetched_first_and_again_when_it_failed(

@@ -5,13 +5,13 @@ Imports nothing slow: the frame asks on every page.
 
 import dataclasses
 import hashlib
-import ipaddress
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
+
+from ui.gate import auth, is_loopback, name_of, sign_in_host
+from ui.words import plain
 
 SHARED = ("redirect_uri", "cookie_secret")
 """What ``[auth]`` in Streamlit's secrets must hold for any provider of sign-in."""
@@ -19,8 +19,10 @@ SHARED = ("redirect_uri", "cookie_secret")
 OF_PROVIDER = ("client_id", "client_secret", "server_metadata_url")
 """What a provider must have, in ``[auth]`` itself or in ``[auth.NAME]``."""
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host")
-"""Headers of a request that came through a proxy, which may have let in anybody."""
+FORWARDED = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip",
+             "x-original-host")
+"""Headers of a request that came through a proxy, which may have let in anybody; so does any that
+begins with ``X-Forwarded-``."""
 
 LONGEST = 80
 """Letters of a name that the rest of the program takes."""
@@ -39,9 +41,9 @@ OFF = ("Bringing people, teaching and contributors' data are off: this server ca
 class Access:
     """Who has the page open.
 
-    ``local``: only this machine can reach the server.  ``sign_in``: the server can ask people to
-    sign in.  ``user``: who has signed in, an e-mail address that the provider has verified or the
-    provider's own name for the person; None for nobody.
+    ``local``: only this machine can reach the server, and did.  ``sign_in``: the server can ask
+    people to sign in.  ``user``: who has signed in, an e-mail address that the provider has
+    verified or the provider's own name for the person; None for nobody.
 
     >>> Access(local=False, sign_in=True, user=None).may_enrol
     False
@@ -59,9 +61,8 @@ class Access:
 
 def who() -> Access:
     """The :class:`Access` of the session whose page is being run."""
-    auth = _auth()
-    return Access(local=_is_loopback(st.get_option("server.address")) and not _fronted(auth),
-                  sign_in=bool(_providers(auth)), user=_user())
+    local = is_loopback(st.get_option("server.address")) and _asked_here() and not _fronted()
+    return Access(local=local, sign_in=bool(_providers()), user=_user())
 
 
 def guard() -> None:
@@ -77,7 +78,7 @@ def guard() -> None:
         st.stop()
     else:
         st.button("Sign out", key="access.out", type="tertiary", icon=":material/logout:",
-                  on_click=st.logout, help=f"Signed in as {access.user}.")
+                  on_click=st.logout, help=f"Signed in as {plain(access.user)}.")
 
 
 def enrolment_off() -> None:
@@ -87,7 +88,7 @@ def enrolment_off() -> None:
 
 def _ask_to_sign_in() -> None:
     st.info("This server is for people who sign in. Sign in to go on.", icon=":material/login:")
-    for provider in _providers(_auth()):
+    for provider in _providers():
         label = f"Sign in with {provider}" if provider else "Sign in"
         if st.button(label, key=f"access.in.{provider}", type="primary", icon=":material/login:"):
             try:
@@ -98,6 +99,10 @@ def _ask_to_sign_in() -> None:
 
 def _warn_of_protections() -> None:
     off = [f"`{name}`" for name in PROTECTIONS if not st.get_option(name)]
+    if "*" in st.get_option("server.allowedHosts"):
+        st.warning("**Any website could use this server in your name:** `server.allowedHosts` lets "
+                   "in every name. List the names that this server has, and start it again.",
+                   icon=":material/gpp_maybe:")
     if off:
         st.warning(f"**Other websites could use this server in your name:** {' and '.join(off)} "
                    f"{'is' if len(off) == 1 else 'are'} switched off. Switch on what is off in "
@@ -105,35 +110,34 @@ def _warn_of_protections() -> None:
                    icon=":material/gpp_maybe:")
 
 
-def _is_loopback(address: str | None) -> bool:
-    """Whether only this machine reaches a server that is bound to this address; None binds all."""
-    if address == "localhost":
-        return True
-    try:
-        return address is not None and ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def _asked_here() -> bool:
+    """Whether this machine's browser asked for this machine by a name of its own.
+
+    A proxy that lets others in says so (:func:`_fronted`), or asks for the name that they asked
+    for, or people sign in at that name. Only one that hides all three can't be noticed.
+    A page under test comes from no request: it has no host, no origin, and no peer's address.
+    """
+    headers, peer = st.context.headers, st.context.ip_address
+    host, origin = headers.get("Host"), headers.get("Origin")
+    named = [peer if isinstance(peer, str) else None, sign_in_host(),
+             None if host is None else name_of(host)]
+    return (origin in (None, f"http://{host}", f"https://{host}")
+            and all(one is None or is_loopback(one) for one in named))
 
 
-def _fronted(auth: Mapping[str, Any]) -> bool:
-    """Whether a proxy on this machine lets others in: it says so, or people sign in elsewhere."""
-    host = urlsplit(str(auth.get("redirect_uri", ""))).hostname
-    return (any(name in st.context.headers for name in FORWARDED)
-            or (host is not None and not _is_loopback(host)))
+def _fronted() -> bool:
+    """Whether the request came through a proxy that says so."""
+    return any(name.lower() in FORWARDED or name.lower().startswith("x-forwarded-")
+               for name in st.context.headers)
 
 
-def _auth() -> Mapping[str, Any]:
-    """The section ``[auth]`` of Streamlit's secrets; empty where there is none."""
-    section = st.secrets.get("auth") if st.secrets.load_if_toml_exists() else None
-    return section if isinstance(section, Mapping) else {}
-
-
-def _providers(auth: Mapping[str, Any]) -> list[str | None]:
+def _providers() -> list[str | None]:
     """The providers of sign-in that have all they need; None is the one without a name."""
-    if not all(auth.get(key) for key in SHARED):
+    settings = auth()
+    if not all(settings.get(key) for key in SHARED):
         return []
-    sections = {None: auth} | {name: section for name, section in auth.items()
-                               if isinstance(section, Mapping)}
+    sections = {None: settings} | {name: section for name, section in settings.items()
+                                   if isinstance(section, Mapping)}
     return [name for name, section in sections.items()
             if all(section.get(key) for key in OF_PROVIDER)]
 

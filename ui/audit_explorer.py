@@ -11,6 +11,7 @@ from ui import shared
 from ui.audit_trial import Tried
 from ui.charts import draw
 from ui.compare_request import subject_of
+from ui.portrait import show_picture
 
 STOPS = 100
 """Places of the slider: thinned evenly, so that each takes in about as many samples."""
@@ -84,5 +85,5 @@ def _gallery(tried: Tried, chosen: Tensor, title: str) -> None:
     with st.container(horizontal=True, gap="small"):
         for row, (number, value) in enumerate(zip(samples.ids.tolist(), score[best].tolist(),
                                                   strict=True)):
-            st.image(subject.picture(samples.shown(row), SIDE), width=SIDE,
-                     caption=_written(value), alt=f"Training {subject.sample} {number}")
+            show_picture(subject.picture(samples.shown(row), SIDE), width=SIDE,
+                         caption=_written(value), alt=f"Training {subject.sample} {number}")

@@ -19,6 +19,7 @@ from forget.figures import (
     RETRAINED,
     UNLEARNED,
     Drawn,
+    literal,
     percent,
 )
 from forget.result import Result
@@ -47,7 +48,7 @@ def draw(drawn: Drawn, key: str) -> None:
 def probabilities(classes: Sequence[str], p: Sequence[float], model: str) -> None:
     """Bars of one model's probabilities for one picture."""
     figure = go.Figure(go.Bar(
-        x=list(p), y=list(classes), orientation="h", marker_color=COLOURS[model],
+        x=list(p), y=list(map(literal, classes)), orientation="h", marker_color=COLOURS[model],
         marker_pattern_shape=PATTERNS[model],
         text=[percent(value) if value >= 0.005 else "" for value in p],
         textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:.2%}<extra></extra>"))
@@ -188,7 +189,7 @@ def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) 
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
     text = [[str(n) if n else "" for n in row] for row in counts]
     figure = go.Figure(go.Heatmap(
-        z=shares, x=list(classes), y=list(classes), text=text,
+        z=shares, x=list(map(literal, classes)), y=list(map(literal, classes)), text=text,
         texttemplate="%{text}" if len(classes) <= LEGIBLE else None,
         colorscale="Blues", zmin=0, zmax=1, showscale=False,
         hovertemplate="a %{y} taken for %{x}: %{text} (%{z:.1%})<extra></extra>"))
@@ -206,8 +207,9 @@ def destinations(places: Sequence[str], counts: dict[str, Sequence[int]], of: st
     figure = go.Figure()
     for name, row in counts.items():
         total = max(sum(row), 1)
-        figure.add_bar(x=[places[index] for index in used], y=[row[i] / total for i in used],
-                       name=name, marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
+        figure.add_bar(x=[literal(places[index]) for index in used],
+                       y=[row[index] / total for index in used], name=name,
+                       marker_color=COLOURS[name], marker_pattern_shape=PATTERNS[name],
                        customdata=[row[index] for index in used],
                        hovertemplate="taken for %{x}: %{customdata} (%{y:.1%})<extra></extra>")
     figure.update_layout(barmode="group", legend=LEGEND)

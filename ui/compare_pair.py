@@ -27,7 +27,7 @@ from ui.compare_models import (
 from ui.compare_request import subject_of
 from ui.compare_run import Comparing, Shown
 from ui.compare_yours import yours
-from ui.words import sentence
+from ui.words import told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _layers(two: Pair) -> None:
     try:
         found = _alike(two.comparison.key, two.a, two.b, two.comparison)
     except BadInput as error:
-        st.info(sentence(error), icon=":material/info:")
+        st.info(told(error), icon=":material/info:")
         return
     draw(figures.layer_similarity({f"{two.a.label} and {two.b.label}": found}), "compare.layers")
     st.caption("CKA, centred kernel alignment, of what each layer makes of up to "

@@ -10,7 +10,7 @@ from ui.face_input import FACES
 from ui.forget_form import choose_class, usual_class
 from ui.job_progress import watch_job
 from ui.subject import Subject
-from ui.words import plain, sentence
+from ui.words import plain, told
 
 TITLES = {"mnist": "Digits", "faces": "Faces"}
 CLASS, RANDOM, SAMPLES = "class", "random", "samples"
@@ -63,7 +63,7 @@ def choose_request(page: str, dataset: Dataset) -> Request | None:
     try:
         return parse_request(spec, dataset, 0)
     except BadInput as error:
-        st.warning(sentence(error), icon=":material/info:")
+        st.warning(told(error), icon=":material/info:")
         return None
 
 

@@ -17,7 +17,7 @@ from ui.audit_trial import audits_of
 from ui.compare_request import IN_URL, asked, choose_data, choose_request, get_dataset
 from ui.compare_work import Work
 from ui.jobs import Job
-from ui.words import sentence
+from ui.words import told
 
 MOST_SEEDS = 10
 CANCELLED = "Cancelled. The runs that were finished are kept; press Compare to go on from there."
@@ -119,7 +119,7 @@ def _left(planned: Comparison) -> int | None:
     try:
         return planned.left
     except DamagedFile as error:
-        st.error(sentence(error), icon=":material/error:")
+        st.error(told(error), icon=":material/error:")
         return None
 
 

@@ -19,8 +19,8 @@ from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
-from ui.portrait import portrait
-from ui.words import plain, plain_errors, sentence
+from ui.portrait import portrait, show_picture
+from ui.words import IN_MEMORY, plain, plain_errors, told
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
 
@@ -58,8 +58,8 @@ def _digit(comparison: Comparison) -> Tensor | None:
     digit_input(Shown(comparison.data, given))
     if given.digit is None:
         return None
-    st.image(enlarged(given.digit, 112), caption="What the models see",
-             alt="The 28 by 28 image that the models see")
+    show_picture(enlarged(given.digit, 112), caption="What the models see",
+                 alt="The 28 by 28 image that the models see")
     return torch.from_numpy(given.digit)[None, None]
 
 
@@ -70,10 +70,10 @@ def _face(comparison: Comparison) -> Tensor | None:
                                label_visibility="collapsed", wrap=True)
     if way == TEST_PHOTO:
         return _test_photo(comparison)
-    file = (st.camera_input("Take a photo", key="compare.camera") if way == CAMERA else
+    file = (st.camera_input("Take a photo", key="compare.camera", help=IN_MEMORY)
+            if way == CAMERA else
             st.file_uploader("A photo with a face", type=UPLOADS, max_upload_size=MAX_BYTES >> 20,
-                             key="compare.file",
-                             help="It stays in this tab's memory and is written nowhere."))
+                             key="compare.file", help=IN_MEMORY))
     return None if file is None else _read(file.getvalue())
 
 
@@ -85,8 +85,8 @@ def _test_photo(comparison: Comparison) -> Tensor:
     number = 1 if len(rows) == 1 else st.number_input(
         f"Which of {len(rows)}", 1, len(rows), 1, key=f"compare.face.number.{person}")
     row = rows[number - 1]
-    st.image(portrait(test.shown(row), 96), caption=f"{plain(person)}, unseen",
-             alt=f"An unseen photo of {person}")
+    show_picture(portrait(test.shown(row), 96), caption=f"{plain(person)}, unseen",
+                 alt=f"An unseen photo of {person}")
     return test.x[row][None]
 
 
@@ -96,16 +96,16 @@ def _read(data: bytes) -> Tensor | None:
     try:
         found = _found(key, data)
     except BadImage as error:
-        st.error(sentence(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/broken_image:")
         return None
     index = choose_face(found.faces, f"compare.which.{key}")
-    st.image(annotated(found.photo, found.faces, index), width=240,
-             alt=f"The photo with {len(found.faces)} faces marked")
+    show_picture(annotated(found.photo, found.faces, index), width=240,
+                 alt=f"The photo with {len(found.faces)} faces marked")
     if index is None:
         return None
     picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
-    st.image(portrait(picture, 96), caption="What the models see",
-             alt="The aligned face that the models see")
+    show_picture(portrait(picture, 96), caption="What the models see",
+                 alt="The aligned face that the models see")
     return row[None]
 
 

@@ -21,9 +21,10 @@ from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from ui.originals import Original
+from ui.portrait import show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import sentence
+from ui.words import IN_MEMORY, told
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
 SIDE = 260
@@ -73,10 +74,10 @@ def digit_input(held: Session) -> None:
     except EmptyDrawing as empty:
         given.digit = None
         if way == UPLOAD:
-            st.warning(sentence(empty))
+            st.warning(told(empty))
     except BadImage as error:
         given.digit = None
-        st.error(sentence(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/broken_image:")
 
 
 def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:
@@ -104,11 +105,11 @@ def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:
 def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
                             + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
-                            help="Dark on light or light on dark. It stays in this tab's memory.")
+                            help=f"Dark on light or light on dark. {IN_MEMORY}")
     if file is None:
         return None
     picture = read_image(file.getvalue())
-    st.image(_small(picture), caption="Your picture", alt="The uploaded picture")
+    show_picture(_small(picture), caption="Your picture", alt="The uploaded picture")
     return digit_from_picture(picture)
 
 
@@ -120,8 +121,8 @@ def _pick(given: GivenDigit, dataset: Dataset) -> np.ndarray:
                              persist_state="session",
                              help=f"The test set has {len(rows):,} of this digit.")
     image = dataset.test.x[rows[number - 1], 0].cpu().numpy()
-    st.image(enlarged(image, 196), caption=f"A handwritten {label}",
-             alt=f"A handwritten {label} from the test set")
+    show_picture(enlarged(image, 196), caption=f"A handwritten {label}",
+                 alt=f"A handwritten {label} from the test set")
     return image
 
 

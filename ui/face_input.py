@@ -23,10 +23,10 @@ from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
 from ui.originals import Original
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.subject import Subject
-from ui.words import plain, sentence
+from ui.words import IN_MEMORY, plain, told
 
 UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
 """What a person may try to give: those that cannot be read get a sentence that says so."""
@@ -77,7 +77,7 @@ def photo_input(held: Session) -> None:
             with st.spinner("Looking for faces"):
                 (given.found,) = find_faces([read_photo(data)])
         except BadImage as error:
-            given.wrong = sentence(error)
+            given.wrong = told(error)
     if given.wrong:
         st.error(given.wrong, icon=":material/broken_image:")
 
@@ -100,13 +100,13 @@ def _from_gallery(held: Session) -> bytes | None:
 def _upload(held: Session) -> bytes | None:
     file = st.file_uploader("A photo with a face", type=UPLOADS,
                             max_upload_size=MAX_BYTES >> 20, key="faces.file",
-                            help="It stays in this tab's memory and is written nowhere.")
+                            help=IN_MEMORY)
     return file and file.getvalue()
 
 
 def _camera(held: Session) -> bytes | None:
     file = st.camera_input("Take a photo", key="faces.camera",
-                           help="It stays in this tab's memory and is written nowhere.")
+                           help=IN_MEMORY)
     return file and file.getvalue()
 
 
@@ -150,12 +150,12 @@ def answers(held: Session, models: dict[str, Any]) -> None:
     seen, *places = st.columns([2, *(2 for _ in models)])
     with seen:
         index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
-        st.image(annotated(found.photo, found.faces, index), width=240,
-                 alt=f"The photo with {len(found.faces)} faces marked")
+        show_picture(annotated(found.photo, found.faces, index), width=240,
+                     alt=f"The photo with {len(found.faces)} faces marked")
         if index is None:
             return
         picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
-        st.image(portrait(picture, 96), alt="The aligned face that the model sees")
+        show_picture(portrait(picture, 96), alt="The aligned face that the model sees")
         sure = percent(found.faces[index].probability)
         st.caption("What the model sees: the face, turned and scaled so that eyes, nose and mouth "
                    f"lie in fixed places. The detector is {sure} sure that it is one.")

@@ -10,7 +10,7 @@ from forget.metrics.unknown import evidence
 from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.words import plain
 
@@ -63,7 +63,7 @@ def _table(held: Session, samples, rows: torch.Tensor, said: dict[str, Predictio
     with st.container(horizontal=True, gap="small"):
         for place, row in enumerate(rows.tolist()):
             with st.container(width=128, gap=None):
-                st.image(portrait(samples.shown(row), 96), alt=f"Photo {place + 1}")
+                show_picture(portrait(samples.shown(row), 96), alt=f"Photo {place + 1}")
                 for name, words in columns.items():
                     st.caption(f"{name}: {words[place]}")
 
@@ -133,11 +133,11 @@ def _look_alikes(held: Session, index: int, tests: dict[str, Predictions]) -> No
             row = int((held.dataset.train.y.cpu() == one.index).nonzero()[0])
             with st.container(width=110, gap=None):
                 name = held.dataset.classes[one.index]
-                st.image(portrait(held.dataset.train.shown(row), 96), alt=f"A photo of {name}")
+                show_picture(portrait(held.dataset.train.shown(row), 96), alt=f"A photo of {name}")
                 st.caption(f"{plain(name)}: {one.likeness:.2f}")
     gone = set(held.result.forgotten.classes)
     y = held.dataset.test.y.cpu()
-    groups = {held.dataset.classes[one.index]: y == one.index for one in near
+    groups = {plain(held.dataset.classes[one.index]): y == one.index for one in near
               if one.index not in gone}
     groups["All who stay"] = ~torch.isin(y, torch.tensor(sorted(gone)))
     rows = [{"Right on unseen photos of": group}

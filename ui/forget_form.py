@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 import torch
 
+from ui.portrait import show_picture
 from ui.session import Session
 from ui.words import plain
 
@@ -85,8 +86,8 @@ def _picked(held: Session) -> str | None:
 def _tile(held: Session, row: int, picked: set[int]) -> None:
     page = held.subject.key
     with st.container(width=76, gap="small"):
-        st.image(held.subject.picture(held.dataset.train.shown(row), 72),
-                 alt=f"Training {held.subject.sample} {row}")
+        show_picture(held.subject.picture(held.dataset.train.shown(row), 72),
+                     alt=f"Training {held.subject.sample} {row}")
         if st.checkbox(f"{row}", value=row in picked, key=f"{page}.pick.{row}"):
             picked.add(row)
         else:

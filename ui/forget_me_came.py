@@ -11,7 +11,7 @@ from forget.records import bases
 from ui.forget_me_held import counted, show_hits
 from ui.forget_me_work import Came, Forgotten, Waits
 from ui.outcome import accuracy_table, seconds_row, verdict_box
-from ui.words import sentence
+from ui.words import told
 
 
 def show_forgotten(result: Forgotten) -> None:
@@ -33,7 +33,7 @@ def show_came(came: Sequence[Came]) -> None:
     for one in came:
         _show(one)
     for untidy in {one.untidy for one in came if one.untidy}:
-        st.warning(f"Not all of it is clean yet: {sentence(untidy)}",
+        st.warning(f"Not all of it is clean yet: {told(untidy)}",
                    icon=":material/cleaning_services:")
 
 
@@ -42,7 +42,7 @@ def _show(one: Came) -> None:
     what = counted(one.samples, base.one)
     if one.failed:
         st.subheader(f"{base.title}: {what} not forgotten")
-        st.error(f"{sentence(one.failed)} Nothing was deleted. Ask again on the page Forget me, "
+        st.error(f"{told(one.failed)} Nothing was deleted. Ask again on the page Forget me, "
                  "with another method.", icon=":material/error:")
     else:
         st.subheader(f"{base.title}: {what} forgotten and deleted")

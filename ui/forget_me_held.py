@@ -1,5 +1,7 @@
 """What is held about a contributor: samples, models, photos, entries, requests; and the search."""
 
+from pathlib import PurePath
+
 import streamlit as st
 from PIL import Image
 
@@ -12,7 +14,7 @@ from forget.records.database import MODELS
 from forget.records.trace import Held, Hit
 from ui.access import who
 from ui.forget_me_work import Working, searching, show_work
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.words import plain
 
 SEARCH = "search"
@@ -92,7 +94,7 @@ def _samples(base: Base, those: list[Kept]) -> None:
     with st.container(horizontal=True, gap="small", height=320 if len(those) > 24 else "content"):
         for one in those[(number - 1) * TILES : number * TILES]:
             with st.container(width=TILE + 20, gap=None):
-                st.image(_picture(one), alt=f"A {base.one} labelled {one.label}")
+                show_picture(_picture(one), alt=f"A {base.one} labelled {one.label}")
                 st.caption(f"{plain(one.label)}  \n{one.added[:10]}")
     st.caption(_kept_of_each(base, those[0]))
 
@@ -182,6 +184,13 @@ def show_hits(hits: tuple[Hit, ...]) -> None:
     by_file: dict[str, list[str]] = {}
     for hit in hits:
         by_file.setdefault(hit.file, []).append(hit.what)
-    st.table([{"File": plain(file), "Holds": ", ".join(what)} for file, what in by_file.items()],
-             hide_index=True, border="horizontal", alt="Files of the data folder and what they "
-             "hold of the contributor")
+    st.table([{"File": plain(_place(file)), "Holds": ", ".join(what)}
+              for file, what in by_file.items()], hide_index=True, border="horizontal",
+             alt="Files of the data folder and what they hold of the contributor")
+
+
+def _place(file: str) -> str:
+    """Where a file lies; whose folder of kept photos it is, only this machine reads."""
+    path = PurePath(file)
+    hidden = len(path.parts) > 2 and path.parts[0] == "people" and not who().local
+    return f"people/…/{path.name}" if hidden else file

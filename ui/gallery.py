@@ -3,7 +3,7 @@
 import streamlit as st
 
 from forget.data import Samples
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.words import plain
 
@@ -45,7 +45,7 @@ def choose(name: str) -> None:
 def _person(held: Session, name: str, chosen: bool) -> None:
     row = int((held.dataset.train.y == held.dataset.classes.index(name)).nonzero()[0])
     with st.container(width=TILE + 8, gap=None):
-        st.image(portrait(held.dataset.train.shown(row), TILE), alt=f"A photo of {name}")
+        show_picture(portrait(held.dataset.train.shown(row), TILE), alt=f"A photo of {name}")
         st.button(plain(name), key=f"faces.tile.{name}", type="primary" if chosen else "tertiary",
                   on_click=choose, args=(name,), width="stretch")
 
@@ -63,6 +63,6 @@ def _photos(held: Session, name: str) -> None:
                        + (" (forgotten)" if gone and part == "train" else ""))
             with st.container(horizontal=True, gap="small"):
                 for row in rows:
-                    st.image(portrait(samples.shown(row), TILE), width=TILE,
-                             alt=f"{title}: a photo of {name}")
+                    show_picture(portrait(samples.shown(row), TILE), width=TILE,
+                                 alt=f"{title}: a photo of {name}")
 

@@ -19,7 +19,7 @@ from forget.methods import Spending
 from forget.result import Result
 from forget.steps import Point, Step
 from forget.watch import Watch
-from ui.words import sentence, unforeseen
+from ui.words import sentence, told, unforeseen
 
 
 class State(enum.Enum):
@@ -95,7 +95,7 @@ class Job(Watch):
         except Cancelled:
             outcome = State.CANCELLED
         except ForgetError as error:
-            self.message, outcome = sentence(error), State.FAILED
+            self.message, outcome = told(error), State.FAILED
         except Exception:  # noqa: BLE001 - one job's fault must not end the worker
             self.message, outcome = unforeseen(), State.FAILED
         self.ended = time.monotonic()

@@ -13,7 +13,7 @@ from ui.access import who
 from ui.forget_me_came import outcome_of
 from ui.forget_me_held import counted
 from ui.ledger_words import base_title, row_of, what_of
-from ui.words import plain, sentence
+from ui.words import told
 
 MOST_MB = 20
 """The largest export that is compared here; the command line takes larger ones."""
@@ -51,14 +51,14 @@ def intact(book: Book) -> None:
     if book.intact:
         st.success(f"**Intact:** {count}, chain and end.", icon=":material/verified:")
     else:
-        faults = "\n".join(f"- {plain(sentence(fault))}" for fault in
+        faults = "\n".join(f"- {told(fault)}" for fault in
                            (*book.verified.faults, *book.verified.reopened))
         st.error(f"**Not intact.** {count}.\n\n{faults}", icon=":material/gpp_bad:")
         st.markdown("It cannot be mended here, and should not be: keep a copy of the data folder "
                     "as it is, and compare it with an export that somebody else keeps.")
         _reopen(book)
     for note in book.verified.notes:
-        st.info(plain(sentence(note)), icon=":material/schedule:")
+        st.info(told(note), icon=":material/schedule:")
 
 
 def _reopen(book: Book) -> None:
@@ -81,7 +81,7 @@ def not_intact() -> bool:
     faults = open_book().verified.faults
     if faults:
         st.error(f"**The ledger is not intact**, so nothing is added and nothing can be forgotten "
-                 f"here: {plain(sentence(faults[0]))} The page Ledger says more, and how to go "
+                 f"here: {told(faults[0])} The page Ledger says more, and how to go "
                  "on.", icon=":material/gpp_bad:")
     return bool(faults)
 
@@ -154,7 +154,7 @@ def _compared(book: Book, earlier: list[Entry], end: dict | None) -> None:
     faults = [f"the export itself: {fault}" for fault in own]
     faults += ledger.extends(book.chain, earlier)
     if faults:
-        said = "\n".join(f"- {plain(sentence(fault))}" for fault in faults)
+        said = "\n".join(f"- {told(fault)}" for fault in faults)
         st.error(f"**This ledger does not begin with that export.**\n\n{said}",
                  icon=":material/gpp_bad:")
     elif not earlier:

@@ -20,7 +20,7 @@ from forget.watch import UNWATCHED, Watch
 from ui import shared
 from ui.jobs import Job
 from ui.method_form import knob_widgets
-from ui.words import sentence
+from ui.words import told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +117,6 @@ def settings_of(page: str, original: Original, disabled: bool) -> Original:
             try:
                 given = dataclasses.replace(original.learner, **chosen)
             except BadInput as error:
-                st.error(sentence(error), icon=":material/error:")
+                st.error(told(error), icon=":material/error:")
     st.session_state[key] = given
     return dataclasses.replace(original, learner=given)

@@ -23,7 +23,8 @@ from ui.face_input import UPLOADS, annotated
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
-from ui.words import plain, sentence
+from ui.portrait import show_picture
+from ui.words import plain, told
 
 MAX_ZIP_MB = 200
 
@@ -148,8 +149,9 @@ def choose_people(bringing: Bringing) -> Named | Lent:
 
 
 def _bring(bringing: Bringing) -> None:
-    st.markdown("Add people to the gallery. Their photos stay in this tab's memory and are gone "
-                "when it is closed, unless you ask to keep them.")
+    st.markdown("Add people to the gallery. Unless you ask to keep them, their photos are held in "
+                "the server's memory only, and let go within three minutes after this tab is "
+                "closed.")
     if bringing.job is not None and not bringing.job.over:
         watch_job(bringing)
         return
@@ -175,7 +177,7 @@ def _one_person(bringing: Bringing) -> None:
                 if not files:
                     raise BadInput("no photos were given: choose some first")
             except BadInput as error:
-                st.error(sentence(error), icon=":material/error:")
+                st.error(told(error), icon=":material/error:")
                 return
             bringing.look_at([Photo(person, file.name, file.getvalue()) for file in files], [])
             st.rerun()
@@ -191,7 +193,7 @@ def _many_people(bringing: Bringing) -> None:
             if not photos and not notes:
                 raise BadInput("this zip holds no photos: put a folder for each person into it")
         except BadInput as error:
-            st.error(sentence(error), icon=":material/folder_off:")
+            st.error(told(error), icon=":material/folder_off:")
             return
         bringing.look_at(photos, notes)
         st.rerun()
@@ -203,7 +205,7 @@ def _report(bringing: Bringing) -> None:
     new = [photo for photo in bringing.waiting if photo.key not in before]
     people = {photo.person for photo in new}
     for finding in bringing.findings:
-        st.warning(plain(sentence(finding)), icon=":material/info:")
+        st.warning(told(finding), icon=":material/info:")
     _pick_faces(bringing)
     for person in sorted(people & {photo.person for photo in bringing.photos}):
         st.info(f"{plain(person)} is enrolled already; these photos are added.",
@@ -235,8 +237,8 @@ def _pick_faces(bringing: Bringing) -> None:
         number = st.pills(f"Which of the faces in {plain(photo.called)} is it?",
                           range(1, len(found.faces) + 1), key=key)
         chosen = None if number is None else number - 1
-        st.image(annotated(found.photo, found.faces, chosen), width=240,
-                 alt=f"A photo with {len(found.faces)} faces, numbered")
+        show_picture(annotated(found.photo, found.faces, chosen), width=240,
+                     alt=f"A photo with {len(found.faces)} faces, numbered")
         if chosen is not None:
             picked[photo.key] = chosen
     if picked and st.button("Use these faces", key="faces.pick", icon=":material/face:"):

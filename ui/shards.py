@@ -12,7 +12,7 @@ from ui import charts
 from ui.charts import percent
 from ui.method_form import knob_widget
 from ui.session import Session
-from ui.words import sentence
+from ui.words import told
 
 WHAT_IF = ("shards", "slices", "sharding")
 
@@ -34,7 +34,7 @@ def what_if(held: Session, request: Request) -> None:
             learner = Sisa(**chosen)
             division = learner.divided(0, len(held.dataset.classes))
         except BadInput as error:
-            st.error(sentence(error), icon=":material/error:")
+            st.error(told(error), icon=":material/error:")
             return
         st.markdown(in_words(_plan(learner, division, held.dataset, held.start.forgotten, request),
                              request))

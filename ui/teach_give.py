@@ -21,16 +21,16 @@ from ui.digit_input import PEN, SIDE, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
 from ui.frame import PAGES
 from ui.job_progress import watch_job
-from ui.portrait import portrait
+from ui.portrait import portrait, show_picture
 from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
-from ui.words import plain, sentence
+from ui.words import IN_MEMORY, plain, told
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
 TILE = 72
 SHOWN = 60
 """Pictures of the pile on one page."""
 
-HERE = "It stays in this tab's memory until you press Teach."
+HERE = f"Until you press Teach: {IN_MEMORY}"
 
 
 def choose_base() -> Lesson:
@@ -115,7 +115,7 @@ def upload(base: Base, key: str, several: bool):
         f"{'Photos of one person' if several else 'A photo with a face'}",
         type=[*(name.lower() for name in FORMATS), "jpg"] if digits else UPLOADS,
         accept_multiple_files=several, max_upload_size=MAX_BYTES >> 20, key=key,
-        help=HERE if several else "It is only looked at, and kept nowhere.")
+        help=HERE if several else f"It is only looked at. {IN_MEMORY}")
 
 
 def _label(base: Base) -> str | None:
@@ -132,7 +132,7 @@ def _add(held: Lesson, label: str, got: np.ndarray | list[File]) -> None:
     try:
         label = held.base.label(label)
     except BadInput as error:
-        st.error(sentence(error), icon=":material/error:")
+        st.error(told(error), icon=":material/error:")
         return
     if isinstance(got, list):
         held.read(got, label)
@@ -150,7 +150,7 @@ def reading(held: Lesson, tried: bool) -> None:
     if isinstance(held.job, Reading) and held.job.tried == tried:
         watch_job(held)
     for problem in held.problems.get(tried, ()):
-        st.warning(plain(problem), icon=":material/broken_image:")
+        st.warning(problem, icon=":material/broken_image:")
     for number, (label, crowd) in list(held.crowds.items()):
         if (label is None) == tried:
             _pick_face(held, number, label, crowd)
@@ -162,8 +162,8 @@ def _pick_face(held: Lesson, number: int, label: str | None, crowd: Crowd) -> No
         st.markdown(f"{plain(crowd.file.called)} shows several people. "
                     + ("Whom do you mean?" if label is None else f"Who is {plain(label)}?"))
         index = choose_face(crowd.found.faces, key)
-        st.image(annotated(crowd.found.photo, crowd.found.faces, index), width=240,
-                 alt=f"A photo with {len(crowd.found.faces)} faces, numbered")
+        show_picture(annotated(crowd.found.photo, crowd.found.faces, index), width=240,
+                     alt=f"A photo with {len(crowd.found.faces)} faces, numbered")
         with st.container(horizontal=True):
             use = st.button("Use this face", icon=":material/face:", key=f"{key}.use",
                             disabled=held.busy)
@@ -199,8 +199,8 @@ def _pile(held: Lesson) -> None:
 
 def _tile(held: Lesson, one: Piled) -> None:
     with st.container(width=TILE + 28, gap=None):
-        st.image(picture_of(held.base, one.given.picture, TILE), width=TILE,
-                 alt=f"On the pile, labelled {one.label}")
+        show_picture(picture_of(held.base, one.given.picture, TILE), width=TILE,
+                     alt=f"On the pile, labelled {one.label}")
         st.markdown(f"**{plain(one.label)}**")
         st.button("Take out", key=f"teach.{held.base.name}.out.{one.number}", type="tertiary",
                   icon=":material/close:", on_click=held.take_out, args=(one.number,),
@@ -238,4 +238,4 @@ def _kept_of(base: Base) -> tuple[str, str]:
     if isinstance(base, Digits):
         return "the 28 x 28 pixels of each digit", ""
     return (f"of each photo the aligned face, its {find_embedder().size} numbers and a fingerprint "
-            "of the file", " The photo itself is kept nowhere.")
+            "of the file", " The photo itself is not kept.")

@@ -15,7 +15,7 @@ from forget.records.taught import FINETUNE, RETRAIN, WAYS
 from ui.access import who
 from ui.job_progress import watch_job
 from ui.teach_work import Learning, Lesson
-from ui.words import plain, sentence
+from ui.words import plain, told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _start(held: Lesson, contributor: str, how: str, learner: Learner) -> None:
     try:
         name = person_name(contributor) if held.pile else ""
     except BadInput as error:
-        st.error(f"Who gives this? {sentence(error)}", icon=":material/error:")
+        st.error(f"Who gives this? {told(error)}", icon=":material/error:")
         return
     held.learn(name, how, learner, only_own=who().user is not None)
     st.rerun()

@@ -3,10 +3,11 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS
+from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS, literal
 from forget.records.bases import Digits
 from ui import charts
 from ui.charts import percent
+from ui.portrait import show_picture
 from ui.teach_give import DRAW, UPLOAD, draw_on, picture_of, reading, upload
 from ui.teach_work import Answer, File, Learnt, Lesson, Said, answers
 from ui.words import plain
@@ -75,8 +76,8 @@ def _learnt(held: Lesson, said: list[Said]) -> None:
 
 def _tile(held: Lesson, one: Said) -> None:
     with st.container(width=130, gap=None):
-        st.image(picture_of(held.base, one.sample.picture, TILE), width=TILE,
-                 alt=f"Learnt as {one.sample.label}")
+        show_picture(picture_of(held.base, one.sample.picture, TILE), width=TILE,
+                     alt=f"Learnt as {one.sample.label}")
         st.markdown(f"**{plain(one.sample.label)}**")
         for name, answer in ((BEFORE, one.before), (NOW, one.after)):
             right = answer.says == one.sample.label
@@ -114,7 +115,7 @@ def _ask(held: Lesson) -> None:
         "How", (DRAW, UPLOAD), default=DRAW, required=True, key=f"{key}.way", wrap=True,
         label_visibility="collapsed", persist_state="session") == DRAW
     if drawn:
-        st.caption("Draw the next digit here. It is only looked at, and kept nowhere.")
+        st.caption("Draw the next digit here. It is only looked at: no model learns it.")
         digit = draw_on(held.try_pad, "teach.try.canvas")
         held.tried = None if digit is None else held.base.drawn(digit)
         return
@@ -126,13 +127,13 @@ def _ask(held: Lesson) -> None:
 
 def _answers(held: Lesson) -> None:
     """The picture as the models see it, and each model's probabilities."""
-    st.image(picture_of(held.base, held.tried.picture, 96), alt="What the models see",
-             caption="What the models see")
+    show_picture(picture_of(held.base, held.tried.picture, 96), alt="What the models see",
+                 caption="What the models see")
     done, x = held.result.taught, held.tried.x[None]
     for place, (name, live) in zip(st.columns(2), ((BEFORE, done.before), (NOW, done.after)),
                                    strict=True):
         with place:
-            (answer,) = answers(live, x)
+            (answer,) = answers(live, x, held.result.whose)
             st.markdown(f"**{name}: {_words(answer)}**")
             _bars(answer, name)
 
@@ -147,10 +148,10 @@ def _bars(answer: Answer, name: str) -> None:
         x=shares, y=list(range(len(rows))), orientation="h", marker_color=colour,
         marker_pattern_shape=pattern, cliponaxis=False, textposition="outside",
         text=[percent(share) if share >= 0.005 else "" for share in shares],
-        customdata=[answer.classes[row] for row in rows],
+        customdata=[literal(answer.classes[row]) for row in rows],
         hovertemplate="%{customdata}: %{x:.2%}<extra></extra>"))
     figure.update_xaxes(range=[0, 1.25], visible=False, fixedrange=True)
     figure.update_yaxes(tickvals=list(range(len(rows))), autorange="reversed", fixedrange=True,
-                        ticktext=[answer.classes[row] for row in rows])
+                        ticktext=[literal(answer.classes[row]) for row in rows])
     charts.show(figure, f"{name}: most likely {answer.says} with {percent(answer.sure)}",
                 height=42 + 22 * len(rows), top=8, key=f"teach.bars.{name}")

@@ -18,12 +18,13 @@ from forget.learners import Learner
 from forget.metrics.accuracy import predict
 from forget.records import lineage, taught
 from forget.records.bases import Base, Faces, Given
+from forget.records.contributions import GONE as FORGOTTEN
 from forget.records.contributions import Kept, add, kept, unasked
 from forget.records.lineage import Live
 from forget.records.taught import Taught
 from ui import shared
 from ui.jobs import Holder, Job
-from ui.words import sentence
+from ui.words import told
 
 NOTHING_READ = "Cancelled. Nothing was added; the files are still chosen."
 NOT_FETCHED = "Stopped before the data were ready."
@@ -32,6 +33,8 @@ NOT_LEARNT = ("Cancelled. The model is as it was. What you gave **is kept** and 
               "press Teach to go on, or have it deleted under “Forget me”.")
 GONE = ("Something that was learnt here was forgotten meanwhile, so its result and its models are "
         "gone from this tab too.")
+OTHERS = "somebody whom others taught"
+"""Shown in place of a label that only other contributors gave."""
 
 
 @dataclasses.dataclass
@@ -124,11 +127,13 @@ class Said:
 @dataclasses.dataclass(frozen=True)
 class Learnt:
     """What came of one press of Teach. ``said``: the new samples that this person may see.
-    ``again``: how many of the pile they had given before, or twice."""
+    ``again``: how many of the pile they had given before, or twice. ``whose``: who may see what
+    they gave only; None for somebody who sees all."""
 
     taught: Taught
     said: list[Said]
     again: int = 0
+    whose: str | None = None
 
     @property
     def ids(self) -> frozenset[int]:
@@ -268,8 +273,8 @@ class Lesson(Holder):
                 job.phase("Keeping what you gave")
                 job.added = add(self.base, contributor, [(one.label, one.given) for one in pile])
             done = taught.teach(self.base, how, learner, watch=job)
-            said = _compared(done, contributor if only_own else None)
-            return Learnt(done, said, len(pile) - (job.added or 0))
+            whose = contributor if only_own else None
+            return Learnt(done, _compared(done, whose), len(pile) - (job.added or 0), whose)
 
         self._submit(Learning(f"Teaching {self.base.title}", work, pile))
 
@@ -300,7 +305,7 @@ def _look(base: Base, files: Sequence[File], label: str | None, job: Job) -> Loo
         try:
             one = _read(base, file)
         except BadImage as error:
-            looked.problems.append(sentence(BadImage(f"{file.called} is left out: {error}")))
+            looked.problems.append(told(BadImage(f"{file.called} is left out: {error}")))
             continue
         (looked.crowds if isinstance(one, Crowd) else looked.given).append(one)
     job.check()
@@ -315,17 +320,25 @@ def _read(base: Base, file: File) -> Given | Crowd:
     return base.read(file.data, file.face)
 
 
-def _compared(done: Taught, contributor: str | None) -> list[Said]:
+def _compared(done: Taught, whose: str | None) -> list[Said]:
     """The new samples, of one contributor or of all, as the two models see them."""
     new = done.after.samples - done.before.samples
-    those = [one for one in kept(done.after.base, contributor) if one.id in new]
+    those = [one for one in kept(done.after.base, whose) if one.id in new]
     if not those:
         return []
     x = torch.stack([one.x for one in those])
     return [Said(*one) for one in zip(
-        those, answers(done.before, x), answers(done.after, x), strict=True)]
+        those, answers(done.before, x, whose), answers(done.after, x, whose), strict=True)]
 
 
-def answers(live: Live, x: torch.Tensor) -> list[Answer]:
-    """What a model says of each of some inputs (N, …)."""
-    return [Answer(live.classes, tuple(p)) for p in predict(live.model, x).exp().tolist()]
+def answers(live: Live, x: torch.Tensor, whose: str | None) -> list[Answer]:
+    """What a model says of each of some inputs (N, …), in labels that this person may see."""
+    classes = live.classes if whose is None else _classes_for(live, whose)
+    return [Answer(classes, tuple(p)) for p in predict(live.model, x).exp().tolist()]
+
+
+def _classes_for(live: Live, whose: str) -> tuple[str, ...]:
+    """A model's classes without the labels that only other contributors gave."""
+    public = {*live.base.dataset().classes, *map(FORGOTTEN.format, range(len(live.classes)))}
+    known = public | {one.label for one in kept(live.base, whose)}
+    return tuple(name if name in known else OTHERS for name in live.classes)

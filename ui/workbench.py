@@ -18,7 +18,7 @@ from ui.originals import label_for, prepare, ready, settings_of, with_files
 from ui.outcome import asked, outcome
 from ui.session import MAX_REQUESTS, Session
 from ui.shards import preview, what_if
-from ui.words import sentence
+from ui.words import sentence, told
 
 
 def get_ready(held: Session, data: Any) -> bool:
@@ -78,7 +78,7 @@ def _make_original(held: Session, data: Any, chosen) -> None:
                 st.rerun()
             held.job = prepare(data, chosen, held.seed)
         except ForgetError as error:
-            st.error(sentence(error), icon=":material/error:")
+            st.error(told(error), icon=":material/error:")
             return
     job = held.job
     if not job.over:
@@ -161,7 +161,7 @@ def _request(spec, held: Session):
     try:
         return parse_request(spec, held.dataset, held.seed, held.start.forgotten), ""
     except BadInput as error:
-        return None, sentence(error)
+        return None, told(error)
 
 
 def _switch(held: Session, method) -> None:

@@ -116,7 +116,7 @@ def learn_again(base: Base, watch: Watch = UNWATCHED) -> Taught | None:
         seed = again["seed"]
         if not is_seed(seed):
             raise ValueError("no seed")
-    except (BadInput, ValueError, TypeError, KeyError):  # the row was what was damaged
+    except (BadInput, ValueError, TypeError, KeyError, RecursionError):  # the row was damaged
         learner, seed = learner_for(base.source, FineTune.learner, {}), 0
     return _taught(live(base, learner, seed, watch), those, RETRAIN, learner, seed, watch)
 
