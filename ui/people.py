@@ -103,7 +103,7 @@ class Bringing:
                 findings = (*findings, "what is enrolled already stays as it is")
             return [*self.photos, *new], [*notes, *findings]
 
-        self.job = shared.job_queue().submit(Job("Looking at the photos", work))
+        self.job = shared.submit(Job("Looking at the photos", work))
 
     def collect(self) -> str:
         """Take what the looking found; returns why it failed, if it did."""

@@ -8,12 +8,20 @@ from forget.device import pick_device
 from forget.faces.embedders import Embedder, find_embedder
 from forget.records import requests
 from forget.result import Result
+from ui import visitors
 from ui.jobs import Job, JobQueue
+from ui.turns import SERVER
 
 
 @st.cache_resource(show_spinner=False)
 def job_queue() -> JobQueue:
-    return JobQueue()
+    return JobQueue(visitors.present)
+
+
+def submit(job: Job) -> Job:
+    """Put a job of this tab into the server's queue; raises :class:`~forget.errors.BadInput` where
+    too many wait there already."""
+    return job_queue().submit(job, visitors.tab())
 
 
 class DiscreetJob(Job):
@@ -21,6 +29,13 @@ class DiscreetJob(Job):
 
     def unlearned(self, result: Result) -> None:
         pass
+
+
+class Carrying(DiscreetJob):
+    """A job that carries out requests to be forgotten."""
+
+    urgent = True
+    outlives_tab = True
 
 
 @st.cache_resource(show_spinner=False)
@@ -32,8 +47,8 @@ def resumed() -> Job | None:
     """
     if requests.is_resumed():
         return None
-    return job_queue().submit(DiscreetJob("Carrying out the requests that were left",
-                                          lambda job: len(requests.resume(job))))
+    return job_queue().submit(Carrying("Carrying out the requests that were left",
+                                       lambda job: len(requests.resume(job))), SERVER)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

@@ -150,6 +150,8 @@ class Learning(Job):
     ``added``: how many samples were new, None until they are kept.
     """
 
+    outlives_tab = True
+
     def __init__(self, title, work, pile: Sequence[Piled]):
         super().__init__(title, work)
         self.pile = tuple(pile)
@@ -282,7 +284,7 @@ class Lesson(Holder):
 
     def _submit(self, job: Job) -> None:
         self.problems, self.notice = {}, ""
-        self.job = shared.job_queue().submit(job)
+        self.job = shared.submit(job)
 
 
 def lesson(base: Base) -> Lesson:
