@@ -12,6 +12,7 @@ def body() -> None:
     _embedders()
     _shipped()
     _brought()
+    _work()
 
 
 def _datasets() -> None:
@@ -108,6 +109,17 @@ def _brought() -> None:
             st.warning(f"Left out: {name}: {why}.")
         if not fetched.taken and not fetched.refused:
             st.info("The link holds no checkpoint files.")
+
+
+def _work() -> None:
+    from ui.access import may_operate, who
+    from ui.operator import everybodys_work
+
+    if may_operate(who()):
+        st.header("Work on this server", divider="gray")
+        st.markdown("What runs and what waits, in the order of its turns. Requests to be forgotten "
+                    "come first; the others take turns among visitors.")
+        everybodys_work()
 
 
 page("Models and data", body)

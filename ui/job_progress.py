@@ -63,8 +63,10 @@ def waiting(ahead: list[Tab], here: Tab) -> str:
     """What is said of a job's place, given the tabs whose jobs come before it.
 
     >>> here, other = Tab("this machine", "a"), Tab("this machine", "b")
-    >>> waiting([other, here], here), waiting([here], here), waiting([], here)
-    ('Waiting: 2 jobs before this one, 1 of them from this tab', 'Waiting: 1 job of this tab before this one', 'Waiting: it is next')
+    >>> waiting([other, here], here)
+    'Waiting: 2 jobs before this one, 1 of them from this tab'
+    >>> waiting([here], here), waiting([], here)
+    ('Waiting: 1 job of this tab before this one', 'Waiting: it is next')
     """
     count, own = len(ahead), ahead.count(here)
     if not count:

@@ -190,7 +190,10 @@ class JobQueue:
         atexit.register(self.close)
 
     def submit(self, job: Job, tab: Tab = SERVER) -> Job:
-        """Let a job wait for its turn; raises :class:`~forget.errors.BadInput` where too many do."""
+        """Let a job wait for its turn.
+
+        Raises :class:`~forget.errors.BadInput` where too many wait.
+        """
         with self._changed:
             self._turns.add(job, tab)
             self._changed.notify()

@@ -1,6 +1,7 @@
 """How much one visitor, and all together, may ask of a server; docs/deploying.md has the table.
 
-A visitor is whoever signed in, else an address; on a machine of one's own there is one.
+A visitor is whoever signed in, else an address. Whoever sits at the machine itself is one visitor,
+for whom only the limits in all hold.
 """
 
 MB = 1 << 20
@@ -24,6 +25,9 @@ HELD_A_VISITOR = 256 * MB
 
 HELD_IN_ALL = 1024 * MB
 """The same, of everybody."""
+
+CROWDS = 20
+"""Photos with several faces, of up to 8 MB each when decoded, in which one tab has yet to pick."""
 
 KEPT_IN_ALL = 2048 * MB
 """Bytes of the database that holds what contributors gave; one contributor can give 2,000 samples

@@ -25,6 +25,10 @@ SERVER = Tab("the server itself", "")
 """What the server does of its own accord."""
 
 
+HERE = "this machine"
+"""Whoever sits at the machine itself: one visitor, for whom only the limits in all hold."""
+
+
 class Work(Protocol):
     """What is asked of a job, see :class:`ui.jobs.Job`."""
 
@@ -52,12 +56,13 @@ def in_turn(places: Sequence[Place], who: Callable[[Place], Hashable],
     ``last``: the turn that each had last. Whoever had none, or had it longest ago, comes first.
     """
     before: Counter[Hashable] = Counter()
-    keys = []
-    for place in places:
+    came: dict[Hashable, int] = {}
+    keyed = []
+    for index, place in enumerate(places):
         one = who(place)
-        keys.append((before[one], last.get(one, -1)))
+        keyed.append(((before[one], last.get(one, -1), came.setdefault(one, index)), place))
         before[one] += 1
-    return [places[index] for index in sorted(range(len(places)), key=keys.__getitem__)]
+    return [place for _, place in sorted(keyed, key=lambda one: one[0])]
 
 
 class Turns:
@@ -79,8 +84,9 @@ class Turns:
         """Let a job wait; raises :class:`~forget.errors.BadInput` where too many wait already."""
         self._tidy()
         if not job.urgent and tab != SERVER:
-            counted = [place for place in self._waiting if not place.job.urgent]
-            _check(sum(place.tab.visitor == tab.visitor for place in counted), len(counted))
+            visitors = [place.tab.visitor for place in self._waiting if not place.job.urgent]
+            own = 0 if tab.visitor == HERE else visitors.count(tab.visitor)
+            _check(own, len(visitors))
         self._count += 1
         self._waiting.append(Place(job, tab, self._count))
 
@@ -122,10 +128,14 @@ class Turns:
                 place.job.cancel(0, LEFT)
 
     def _order(self) -> list[Place]:
-        urgent = [place for place in self._waiting if place.job.urgent]
-        others = [place for place in self._waiting if not place.job.urgent]
-        return [place for those in (urgent, others)
-                for place in in_turn(in_turn(those, _tab, self._last), _visitor, self._last)]
+        order: list[Place] = []
+        for urgent in (True, False):
+            last = dict(self._last)  # by the time that those before have had their turns
+            for turn, place in enumerate(order, self._turn + 1):
+                last[place.tab] = last[place.tab.visitor] = turn
+            those = [place for place in self._waiting if place.job.urgent == urgent]
+            order += in_turn(in_turn(those, _tab, last), _visitor, last)
+        return order
 
     def _may_run(self, place: Place) -> bool:
         return place.job.outlives_tab or not self.away(place)

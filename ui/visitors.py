@@ -7,9 +7,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ui.access import who
-from ui.turns import SERVER, Tab
-
-HERE = "this machine"
+from ui.turns import HERE, SERVER, Tab
 
 HOME_NETWORK = 64
 """Leading bits of an IPv6 address that all addresses of one connection share."""
