@@ -88,8 +88,8 @@ class Job(Watch):
         self._cancel.set()
         if self.state is State.WAITING:
             self.state = State.CANCELLED
-        else:
-            self._ended.wait(seconds)
+            self._ended.set()
+        self._ended.wait(seconds)
 
     def run(self) -> None:
         """Do the work; called once, by the worker."""
