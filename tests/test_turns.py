@@ -161,7 +161,9 @@ def test_the_jobs_of_a_tab_that_is_away_let_the_others_go_first(world):
     world.ask("a")
     world.ask("b")
     world.close("a")
-    assert world.work() == ["b1"]
+    mine = world.ask("c")
+    assert [tab.visitor for tab in world.turns.ahead(mine)] == ["b"]
+    assert world.work() == ["b1", "c1"]
     world.away.clear()
     assert world.work() == ["a1"]
 

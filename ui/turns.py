@@ -103,10 +103,11 @@ class Turns:
         return self._running.job
 
     def ahead(self, job: Work) -> list[Tab]:
-        """The tabs whose jobs come before this one, the one that runs first among them."""
+        """The tabs whose jobs come before this one; those that are away let it go first."""
         order = self.all()
         index = next((i for i, place in enumerate(order) if place.job is job), 0)
-        return [place.tab for place in order[:index]]
+        return [place.tab for place in order[:index]
+                if place is self._running or self._may_run(place)]
 
     def all(self) -> list[Place]:
         """Everything that is not over, in the order of its turns."""
