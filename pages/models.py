@@ -112,8 +112,8 @@ def _brought() -> None:
 
 
 def _work() -> None:
-    from ui.access import may_operate, who
-    from ui.operator import everybodys_work
+    from ui.access import who
+    from ui.operator import everybodys_work, may_operate
 
     if may_operate(who()):
         st.header("Work on this server", divider="gray")

@@ -57,14 +57,6 @@ class Access:
         return self.local or self.user is not None
 
 
-def may_operate(access: Access) -> bool:
-    """Whether somebody may see and stop everybody's work: who sits at the machine itself, and who
-    signed in by a name that ``[forget] operators`` in Streamlit's secrets lists."""
-    listed = _section("forget").get("operators", ())
-    return access.local or (access.user is not None and not isinstance(listed, str)
-                            and access.user.casefold() in {str(one).casefold() for one in listed})
-
-
 def who() -> Access:
     """The :class:`Access` of the session whose page is being run."""
     auth = _auth()
@@ -131,13 +123,8 @@ def _fronted(auth: Mapping[str, Any]) -> bool:
 
 
 def _auth() -> Mapping[str, Any]:
-    """The section that sets up sign-in."""
-    return _section("auth")
-
-
-def _section(name: str) -> Mapping[str, Any]:
-    """A section of Streamlit's secrets; empty where there is none."""
-    section = st.secrets.get(name) if st.secrets.load_if_toml_exists() else None
+    """The section ``[auth]`` of Streamlit's secrets; empty where there is none."""
+    section = st.secrets.get("auth") if st.secrets.load_if_toml_exists() else None
     return section if isinstance(section, Mapping) else {}
 
 

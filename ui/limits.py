@@ -26,6 +26,9 @@ HELD_A_VISITOR = 256 * MB
 HELD_IN_ALL = 1024 * MB
 """The same, of everybody."""
 
+LOW = 25 * MB
+"""What one upload may have (server.maxUploadSize): pages say where so little is left."""
+
 CROWDS = 20
 """Photos with several faces, of up to 8 MB each when decoded, in which one tab has yet to pick."""
 

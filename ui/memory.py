@@ -110,8 +110,13 @@ def memory() -> Memory:
 
 def welcome() -> None:
     """Begin a page: from now on its tab's uploads count as its visitor's."""
-    context = get_script_run_ctx()
-    memory().welcome(visitors.tab(), context.uploaded_file_mgr)
+    tab = visitors.tab()
+    memory().welcome(tab, get_script_run_ctx().uploaded_file_mgr)
+    if memory().left(tab.visitor) < limits.LOW:
+        st.warning("What you gave fills the memory that this server has for you, or what others "
+                   "gave fills the rest: further files will be refused, with the error 413. Close "
+                   "tabs that you don't need; what they hold goes in two minutes.",
+                   icon=":material/memory:")
 
 
 def check(more: int) -> None:

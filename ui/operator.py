@@ -3,9 +3,12 @@
 No names of people and no pictures: a job is shown by what kind of work it is.
 """
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from ui import limits
+from ui.access import Access
 from ui.jobs import State
 from ui.memory import memory
 from ui.shared import job_queue
@@ -16,6 +19,18 @@ SHOWN = 50
 """Jobs on the page."""
 
 STOPPED = "Whoever runs this server stopped it."
+
+
+def may_operate(access: Access) -> bool:
+    """Whether somebody may see and stop everybody's work.
+
+    Who sits at the machine itself may, and who signed in by a name that ``operators`` in the
+    section ``[forget]`` of Streamlit's secrets lists.
+    """
+    section = st.secrets.get("forget") if st.secrets.load_if_toml_exists() else None
+    listed = section.get("operators") if isinstance(section, Mapping) else None
+    names = [str(one).casefold() for one in listed] if isinstance(listed, list | tuple) else []
+    return access.local or (access.user is not None and access.user.casefold() in names)
 
 
 @st.fragment(run_every=2)
