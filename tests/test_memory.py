@@ -1,5 +1,6 @@
 """What tabs hold in memory is counted by visitor, and what is too much is refused."""
 
+import dataclasses
 import gc
 from types import SimpleNamespace
 
@@ -9,8 +10,11 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from forget.errors import BadInput
-from ui import limits, visitors
+from forget.faces.people import Photo
+from ui import limits, shared, visitors
+from ui import memory as memory_of_all
 from ui.memory import Memory
+from ui.people import Bringing, _check_kept
 from ui.turns import HERE, Tab
 
 LIMIT, ALL = 1000, 2500
@@ -126,3 +130,52 @@ def test_a_visitor_is_who_signed_in_or_a_network_or_the_machine(
     monkeypatch.setattr(visitors, "who", lambda: SimpleNamespace(**access))
     monkeypatch.setattr(visitors.st, "context", SimpleNamespace(ip_address=address))
     assert visitors.visitor() == visitor
+
+
+@pytest.fixture
+def bringing(monkeypatch) -> Bringing:
+    """A tab that brings people on a server with room for 1000 bytes; its jobs are never begun."""
+    monkeypatch.setattr(limits, "HELD_IN_ALL", LIMIT)
+    monkeypatch.setattr(visitors, "visitor", lambda: HERE)
+    fresh = Memory()
+    monkeypatch.setattr(memory_of_all, "memory", lambda: fresh)
+    monkeypatch.setattr(shared, "submit", lambda job: job)
+    return Bringing()
+
+
+def photos(size: int, number: int = 0) -> list[Photo]:
+    return [Photo("Ana", f"{number}.png", bytes([number]) * size)]
+
+
+def test_photos_for_which_there_is_no_room_are_not_taken(bringing):
+    bringing.look_at(photos(600), [])
+    bringing.photos = bringing.given
+    with pytest.raises(BadInput, match="reload the page"):
+        bringing.look_at(photos(500, 1), [])
+    assert bringing.held_bytes == 600
+    bringing.look_at(photos(400, 1), [])
+    assert bringing.held_bytes == 1000
+
+
+def test_photos_that_are_looked_at_again_count_once(bringing):
+    bringing.look_at(photos(800), [])
+    again = [dataclasses.replace(photo, face=1) for photo in bringing.given]
+    bringing.look_at(again, [])
+    assert bringing.held_bytes == 800
+
+
+def test_uploads_that_become_photos_are_let_go_and_count_once(bringing, monkeypatch):
+    gone = []
+    monkeypatch.setattr(memory_of_all, "release", gone.extend)
+    upload = Photos(800)
+    upload.size = 800
+    memory_of_all.memory().watch(HERE, upload)
+    bringing.look_at(photos(800), [], [upload])
+    assert gone == [upload]
+
+
+def test_the_folder_of_kept_photos_has_a_limit(home, monkeypatch):
+    monkeypatch.setattr(limits, "KEPT_PHOTOS", 1000)
+    _check_kept(photos(500), photos(500, 1))
+    with pytest.raises(BadInput, match="delete what is kept there first"):
+        _check_kept(photos(500), photos(501, 1))
