@@ -1,6 +1,7 @@
 """The queue of jobs: one at a time, cancelled at once, and no fault of one ends the others."""
 
 import gc
+import shutil
 import threading
 import weakref
 from types import SimpleNamespace
@@ -195,3 +196,10 @@ def test_what_outlives_a_tab_and_what_comes_first():
     assert (Forecasting.urgent, Forecasting.outlives_tab) == (True, False)
     assert (Learning.urgent, Learning.outlives_tab) == (False, True)
     assert (Job.urgent, Job.outlives_tab) == (False, False)
+
+
+def test_on_a_full_disk_only_erasures_begin(home, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(BadInput, match="must make room"):
+        shared.submit(Job("anything", lambda job: 1))
+    assert wait_for(shared.submit(shared.Carrying("erasure", lambda job: 2))).result == 2

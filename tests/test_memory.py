@@ -30,6 +30,7 @@ class Photos:
 @pytest.fixture
 def store(monkeypatch) -> MemoryUploadedFileManager:
     """Streamlit's, on a server with small limits whose tabs are all open."""
+    monkeypatch.setattr(limits, "SMALLEST", 1)
     monkeypatch.setattr(limits, "HELD_A_VISITOR", LIMIT)
     monkeypatch.setattr(limits, "HELD_IN_ALL", ALL)
     monkeypatch.setattr(visitors, "present", lambda tab: True)
@@ -76,6 +77,14 @@ def test_a_tab_that_shows_no_page_cannot_upload(store, memory):
         put(store, "unknown", "1", 1)
     assert refused.value.status_code == 403
     assert memory.used().total() == 0
+
+
+def test_a_file_with_nothing_in_it_takes_memory_too(store, memory, monkeypatch):
+    monkeypatch.setattr(limits, "SMALLEST", 100)
+    for number in range(10):
+        put(store, "a1", str(number), 0)
+    with pytest.raises(HTTPException):
+        put(store, "a1", "11", 0)
 
 
 def test_what_is_let_go_makes_room(store, memory):

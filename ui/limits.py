@@ -26,6 +26,9 @@ HELD_A_VISITOR = 256 * MB
 HELD_IN_ALL = 1024 * MB
 """The same, of everybody."""
 
+SMALLEST = 4096
+"""Bytes that an upload counts at least: a million empty files take memory too."""
+
 LOW = 25 * MB
 """What one upload may have (server.maxUploadSize): pages say where so little is left."""
 
@@ -35,6 +38,9 @@ CROWDS = 20
 KEPT_IN_ALL = 2048 * MB
 """Bytes of the database that holds what contributors gave; one contributor can give 2,000 samples
 (:data:`forget.records.contributions.MOST`)."""
+
+FREE_DISK = 512 * MB
+"""Bytes of the disk that stay free for erasures: with less, no other work is begun."""
 
 KEPT_PHOTOS = 1024 * MB
 """Bytes of photos in the folder people/, which only somebody at the machine itself can fill."""

@@ -63,7 +63,7 @@ class Memory:
             holder = ref()
             used[visitor] += 0 if holder is None else holder.held_bytes
         for session, files in self._files().items():
-            used[known.get(session, "")] += sum(len(file.data) for file in files.values())
+            used[known.get(session, "")] += sum(map(_size, files.values()))
         return used
 
     def left(self, visitor: str) -> int:
@@ -87,7 +87,7 @@ class Memory:
         if visitor is None:
             raise HTTPException(status_code=403, detail="no page of this tab asks for files")
         try:
-            self.check(visitor, len(file.data))
+            self.check(visitor, _size(file))
         except BadInput as error:
             raise HTTPException(status_code=413, detail=str(error)) from error
         add(session_id=session_id, file=file)
@@ -96,6 +96,10 @@ class Memory:
         """Uploads by session and number; copied, since they change in another thread."""
         stored = {} if self._uploads is None else self._uploads.file_storage
         return {session: dict(files) for session, files in list(stored.items())}
+
+
+def _size(file: Any) -> int:
+    return max(len(file.data), limits.SMALLEST)
 
 
 def _mb(count: int) -> str:

@@ -124,8 +124,9 @@ class Turns:
         those = [place for place in self.all() if not place.job.outlives_tab]
         self._gone = {place.tab: self._gone.get(place.tab, now) for place in those
                       if self.away(place)}
+        late = {tab for tab, since in self._gone.items() if now - since >= limits.GRACE}
         for place in those:
-            if now - self._gone.get(place.tab, now) >= limits.GRACE:
+            if place.tab in late:
                 place.job.cancel(0, LEFT)
 
     def _order(self) -> list[Place]:
