@@ -180,7 +180,8 @@ def test_work_of_a_closed_tab_is_stopped_while_it_runs_and_the_next_one_begins(m
     assert "no connection" in left.message
 
 
-def test_a_job_of_a_tab_that_comes_back_is_begun_then():
+def test_a_job_of_a_tab_that_comes_back_is_begun_then(monkeypatch):
+    monkeypatch.setattr(limits, "LOOK", 0.001)
     tab, gone = Tab("a", "1"), {Tab("a", "1")}
     queue = JobQueue(lambda tab: tab not in gone)
     job = queue.submit(Job("waits", lambda job: 3), tab)

@@ -4,7 +4,7 @@ clock but one that is set."""
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forget.errors import BadInput
@@ -102,7 +102,8 @@ def test_an_erasure_comes_first_and_erasures_take_turns_too(world):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("12"), st.booleans()),
-                max_size=20))
+                max_size=12))
+@settings(max_examples=50)
 def test_the_place_that_is_told_is_the_place_that_it_gets(asked):
     world = World()
     tasks = [world.ask(visitor, tab, urgent=urgent) for visitor, tab, urgent in asked]
@@ -115,7 +116,8 @@ def test_the_place_that_is_told_is_the_place_that_it_gets(asked):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("12"), st.booleans()),
-                max_size=20))
+                max_size=12))
+@settings(max_examples=50)
 def test_nobody_has_two_turns_while_somebody_waits_who_had_none(asked):
     world = World()
     for visitor, tab, _ in asked:
@@ -221,7 +223,7 @@ def test_a_job_that_is_over_holds_no_place(world):
 
 
 def test_visitors_without_number_are_not_remembered_for_ever(world):
-    for number in range(20 * limits.WAITING_IN_ALL):
+    for number in range(5 * limits.WAITING_IN_ALL):
         world.ask(f"visitor {number}").over = False
         world.turns.take().over = True
     assert len(world.turns._last) <= 4 * limits.WAITING_IN_ALL
