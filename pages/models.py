@@ -12,6 +12,7 @@ def body() -> None:
     _embedders()
     _shipped()
     _brought()
+    _work()
 
 
 def _datasets() -> None:
@@ -123,6 +124,17 @@ def _fetch() -> None:
             st.warning(f"Left out: {plain(name)}: {plain(why)}.")
         if not fetched.taken and not fetched.refused:
             st.info("The link holds no files.")
+
+
+def _work() -> None:
+    from ui.access import who
+    from ui.operator import everybodys_work, may_operate
+
+    if may_operate(who()):
+        st.header("Work on this server", divider="gray")
+        st.markdown("What runs and what waits, in the order of its turns. Requests to be forgotten "
+                    "come first; the others take turns among visitors.")
+        everybodys_work()
 
 
 page("Models and data", body)

@@ -123,7 +123,7 @@ def test_two_sessions_wait_for_each_other_and_see_nothing_of_each_other(chrome, 
     forget(first)
     first.get_by_role("button", name="Cancel").wait_for(timeout=LONG)
     forget(second)
-    expect(second.get_by_text("Waiting: 1 job of other tabs before this one")).to_be_visible(
+    expect(second.get_by_text("Waiting: 1 job before this one")).to_be_visible(
         timeout=15_000)
     assert "Original says" not in text(second)
     second.get_by_role("button", name="Cancel").click()

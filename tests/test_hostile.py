@@ -156,6 +156,20 @@ def test_small_files_of_zeros_may_not_add_up(monkeypatch):
         photos_from_zip(data)
 
 
+def test_a_small_zip_does_not_make_a_hundred_megabytes():
+    data = hostile.zipped({f"A/{number}.png": bytes(1 << 20) for number in range(133)})
+    assert len(data) < 200_000
+    with pytest.raises(BadInput, match="times smaller"):
+        photos_from_zip(data)
+
+
+def test_a_zip_may_hold_as_much_as_there_is_room_for():
+    data = hostile.zipped({f"A/{number}.png": bytes(10_000) for number in range(3)})
+    assert len(photos_from_zip(data, 30_000)[0]) == 3
+    with pytest.raises(BadInput, match="together: take fewer"):
+        photos_from_zip(data, 29_999)
+
+
 def test_arrays_may_not_be_packed_a_thousand_times_smaller(tmp_path, monkeypatch):
     path = tmp_path / "own.npz"
     path.write_bytes(hostile.npz(extra=np.zeros(100_000)))

@@ -1,6 +1,7 @@
 """The queue of jobs: one at a time, cancelled at once, and no fault of one ends the others."""
 
 import gc
+import shutil
 import threading
 import weakref
 from types import SimpleNamespace
@@ -15,7 +16,11 @@ from forget.errors import BadInput
 from forget.learn import learn
 from forget.learners.network import Network
 from forget.steps import Step, drive
+from ui import limits, shared
+from ui.forget_me_work import Forecasting
 from ui.jobs import Job, JobQueue, State
+from ui.teach_work import Learning
+from ui.turns import Tab
 
 PATIENCE = 10
 
@@ -152,3 +157,50 @@ def test_a_page_keeps_no_job_whose_cancel_button_it_showed():
     at.run()
     gc.collect()
     assert ref() is None
+
+
+def test_work_of_a_closed_tab_is_stopped_while_it_runs_and_the_next_one_begins(monkeypatch):
+    monkeypatch.setattr(limits, "GRACE", 0.0)
+    monkeypatch.setattr(limits, "LOOK", 0.001)
+    there, closed = Tab("a", "1"), Tab("b", "2")
+    gone: set[Tab] = set()
+    queue, begun = JobQueue(lambda tab: tab not in gone), threading.Event()
+
+    def endless(job):
+        begun.set()
+        while True:
+            job.check()
+
+    left = queue.submit(Job("left behind", endless), closed)
+    assert begun.wait(PATIENCE)
+    mine = queue.submit(Job("mine", lambda job: 3), there)
+    gone.add(closed)
+    assert wait_for(mine).result == 3
+    assert left.state is State.CANCELLED
+    assert "no connection" in left.message
+
+
+def test_a_job_of_a_tab_that_comes_back_is_begun_then(monkeypatch):
+    monkeypatch.setattr(limits, "LOOK", 0.001)
+    tab, gone = Tab("a", "1"), {Tab("a", "1")}
+    queue = JobQueue(lambda tab: tab not in gone)
+    job = queue.submit(Job("waits", lambda job: 3), tab)
+    assert wait_for(queue.submit(Job("another", lambda job: 1))).result == 1
+    assert job.state is State.WAITING
+    gone.clear()
+    assert wait_for(job).result == 3
+
+
+def test_what_outlives_a_tab_and_what_comes_first():
+    """Erasures, and what they wait for; what was given is kept and learnt."""
+    assert (shared.Carrying.urgent, shared.Carrying.outlives_tab) == (True, True)
+    assert (Forecasting.urgent, Forecasting.outlives_tab) == (True, False)
+    assert (Learning.urgent, Learning.outlives_tab) == (False, True)
+    assert (Job.urgent, Job.outlives_tab) == (False, False)
+
+
+def test_on_a_full_disk_only_erasures_begin(home, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(BadInput, match="must make room"):
+        shared.submit(Job("anything", lambda job: 1))
+    assert wait_for(shared.submit(shared.Carrying("erasure", lambda job: 2))).result == 2

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from browser import copy_home, server
-from protocol import Node, Page, connected
+from protocol import Node, Page, Tab, connected
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.Heading_pb2 import Heading
 from visitors import METHODS, Visitor, test_digits, usable_page
@@ -122,6 +122,27 @@ def test_three_sessions_at_once_see_nothing_of_each_other(tmp_path):
     assert [one.notes.finished for one in visitors] == [2, 2, 2]
     assert [one.notes.cancelled for one in visitors] == [0, 0, 1]
     assert max(one.notes.most_before for one in visitors) >= 1
+
+
+@pytest.mark.slow
+def test_closed_tabs_hold_nobody_up(tmp_path):
+    """Their jobs wait for them for a while, and let those of open tabs go first."""
+    def ask(tab: Tab) -> str:
+        tab.wait_for(usable_page, HANG)
+        tab.choose("digits.method", "Standard: retrain")
+        tab.settle()
+        tab.enter("digits.references", 10)
+        tab.settle()
+        tab.click("digits.forget")
+        return tab.wait_for(lambda page: page.bars())[0]
+
+    with server(copy_home(tmp_path / "home")) as url, connected(url) as runs:
+        assert "Waiting" not in ask(runs)
+        for _ in range(3):
+            with connected(url) as tab:
+                assert ask(tab) == "Waiting: 1 job before this one"
+        with connected(url) as tab:
+            assert ask(tab) == "Waiting: 1 job before this one"
 
 
 @pytest.mark.slow

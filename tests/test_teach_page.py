@@ -31,7 +31,7 @@ from forget.records import lineage, requests, taught
 from forget.records.contributions import add, contributors, kept
 from forget.records.database import NAME, WORK
 from forget.records.taught import FINETUNE, RETRAIN
-from ui import shared, teach_work
+from ui import limits, memory, shared, teach_work
 from ui.access import Access
 from ui.charts import percent
 from ui.frame import warm_up
@@ -126,6 +126,24 @@ def test_nothing_is_on_disk_before_teach_is_pressed(page):
     at.text_input(key="teach.contributor").set_value(ANA.name).run()
     assert len(held(at).pile) == 2
     assert sorted(downloads().rglob("*")) == before
+
+
+def test_files_that_were_read_are_let_go(page, monkeypatch):
+    gone = []
+    monkeypatch.setattr(memory, "release", gone.extend)
+    at = upload(page, "Zoe", files(ANA.seed, 2))
+    assert len(held(at).pile) == 2
+    assert [file.name for file in gone] == [name for name, *_ in files(ANA.seed, 2)]
+    assert 0 < held(at).held_bytes < 10_000
+
+
+def test_a_full_database_takes_nothing_more_and_says_so(page, monkeypatch):
+    at = taught_page(page)
+    monkeypatch.setattr(limits, "KEPT_IN_ALL", 1)
+    at = upload(at, "Zoe", files(ANA.seed, 2, first=7))
+    press(at, "teach.small.go")
+    assert "has no room for more: ask whoever runs it" in at.error[0].value
+    assert len(kept(SMALL)) == 4
 
 
 def test_a_bad_file_is_said_and_the_others_are_piled(page):

@@ -35,7 +35,7 @@ JPEG = 24
 """By how much a grey value may change when a picture is sent."""
 
 TITLE = re.compile(r"Forget (?:(\d) \()?([\d,]+) training samples?\)? · (.+?)\**$", re.MULTILINE)
-WAITING = re.compile(r"Waiting: \d+ jobs? of other tabs before this one")
+WAITING = re.compile(r"Waiting: (\d+ jobs?( of this tab)? before this one.*|it is next)")
 
 
 @dataclass

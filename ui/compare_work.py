@@ -35,7 +35,7 @@ class Work(Holder):
 
     def submit(self, job: Job) -> None:
         """Put a job into the server's queue."""
-        self.job, self.notice = shared.job_queue().submit(job), ""
+        self.job, self.notice = shared.submit(job), ""
 
     def keep(self, newest: Any) -> None:
         self.result = newest
@@ -50,7 +50,7 @@ def dataset_of(held: Work, name: str) -> Dataset | None:
     if getting.job is None and source.ready():
         return source.dataset()
     if getting.job is None:
-        getting.job = shared.job_queue().submit(Job("Getting the data", source.fetch))
+        getting.job = shared.submit(Job("Getting the data", source.fetch))
     if getting.job.state is State.DONE:
         getting.job = None
         return source.dataset()

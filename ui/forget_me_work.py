@@ -125,7 +125,7 @@ class Working(Holder):
     def submit(self, job: Job, place: str) -> None:
         """Put a job into the server's queue."""
         self.notice, self.place = "", place
-        self.job = shared.job_queue().submit(job)
+        self.job = shared.submit(job)
 
     def another(self) -> None:
         """Something else is asked about."""
@@ -142,7 +142,7 @@ class Working(Holder):
                 self.searched = self.forecast = None  # they name whoever is forgotten now
 
     def said_of_cancelled(self, job: Job) -> str:
-        return CANCELLED if isinstance(job, Carrying) else "Cancelled."
+        return CANCELLED if isinstance(job, shared.Carrying) else "Cancelled."
 
 
 def show_work(held: Working, place: str) -> None:
@@ -155,8 +155,10 @@ def show_work(held: Working, place: str) -> None:
         st.warning(held.notice, icon=":material/info:")
 
 
-class Carrying(shared.DiscreetJob):
-    """A job that carries requests out."""
+class Forecasting(shared.DiscreetJob):
+    """A job that an erasure waits for."""
+
+    urgent = True
 
 
 def searching(name: str) -> Job:
@@ -174,10 +176,10 @@ def forecasting(questions: Sequence[Question]) -> Job:
         return Forecast({one: requests.forecast(base_called(one.base), one.names, one.method, job)
                          for one in questions})
 
-    return shared.DiscreetJob("Working out what it spends of the budget", work)
+    return Forecasting("Working out what it spends of the budget", work)
 
 
-def forgetting(there: Held, asked: Sequence[int], references: int) -> Carrying:
+def forgetting(there: Held, asked: Sequence[int], references: int) -> shared.Carrying:
     """A job that carries out what is due of the requests that were asked; gives :class:`Forgotten`.
 
     The samples are held until it is over, to look for them afterwards, and no longer.
@@ -203,7 +205,7 @@ def forgetting(there: Held, asked: Sequence[int], references: int) -> Carrying:
             len(before | {f"{MODELS}/{file}" for file in there.models}), tuple(left),
             sum(one.asked.id not in asked for one in done), _meanwhile(asked, done))
 
-    return Carrying("Forgetting everything that a contributor gave", work)
+    return shared.Carrying("Forgetting everything that a contributor gave", work)
 
 
 def _meanwhile(asked: Sequence[int], done: Sequence[Done]) -> int:
@@ -212,13 +214,13 @@ def _meanwhile(asked: Sequence[int], done: Sequence[Done]) -> int:
     return len(set(asked) - mine)
 
 
-def carrying_out(base: Base) -> Carrying:
+def carrying_out(base: Base) -> shared.Carrying:
     """A job that carries out all that waits in a base; gives :class:`CarriedOut`."""
     def work(job: Job) -> CarriedOut:
         base.dataset(job.bytes)
         return CarriedOut(came_of(requests.carry_out(base, job, now=True)))
 
-    return Carrying(f"Carrying out the requests that wait: {base.title}", work)
+    return shared.Carrying(f"Carrying out the requests that wait: {base.title}", work)
 
 
 def came_of(done: Sequence[Done]) -> tuple[Came, ...]:

@@ -48,8 +48,10 @@ def page(title: str, body: Callable[[], None]) -> None:
         st.rerun()
     st.title(title)
     from ui.access import guard  # after the title: it stands first
+    from ui.memory import welcome
 
     guard()
+    welcome()
     warm = warm_up()
     if not warm.done.is_set():
         _wait_for(warm)

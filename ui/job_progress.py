@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 import streamlit as st
 
-from ui import charts
+from ui import charts, visitors
 from ui.jobs import Job, State
 from ui.shared import job_queue
+from ui.turns import Tab
 from ui.words import plain_errors
 
 
@@ -50,14 +51,30 @@ def _has_news(held: Holder, job: Job) -> bool:
 
 
 def _state(job: Job) -> None:
-    ahead = job_queue().place(job)
     if job.state is State.WAITING:
-        st.progress(0.0, f"Waiting: {ahead} {'job' if ahead == 1 else 'jobs'} of other tabs "
-                         "before this one")
+        st.progress(0.0, waiting(job_queue().ahead(job), visitors.tab()))
         return
     done, total, unit = job.amount
     share = min(done / total, 1.0) if total else 0.0
     st.progress(share, f"{job.doing} · {_amount(done, total, unit)}{job.seconds:.0f} s")
+
+
+def waiting(ahead: list[Tab], here: Tab) -> str:
+    """What is said of a job's place, given the tabs whose jobs come before it.
+
+    >>> here, other = Tab("this machine", "a"), Tab("this machine", "b")
+    >>> waiting([other, here], here)
+    'Waiting: 2 jobs before this one, 1 of them from this tab'
+    >>> waiting([here], here), waiting([], here)
+    ('Waiting: 1 job of this tab before this one', 'Waiting: it is next')
+    """
+    count, own = len(ahead), ahead.count(here)
+    if not count:
+        return "Waiting: it is next"
+    jobs = f"{count} {'job' if count == 1 else 'jobs'}"
+    if own == count:
+        return f"Waiting: {jobs} of this tab before this one"
+    return f"Waiting: {jobs} before this one" + (f", {own} of them from this tab" if own else "")
 
 
 def _amount(done: int, total: int, unit: str) -> str:

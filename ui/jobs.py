@@ -6,12 +6,10 @@ job's fields. Knows nothing of pages, so it can be tested alone.
 
 import atexit
 import enum
-import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from forget.data.files import Progress
 from forget.errors import Cancelled, ForgetError
@@ -19,6 +17,8 @@ from forget.methods import Spending
 from forget.result import Result
 from forget.steps import Point, Step
 from forget.watch import Watch
+from ui import limits
+from ui.turns import SERVER, Place, Tab, Turns
 from ui.words import sentence, told, unforeseen
 
 
@@ -42,11 +42,18 @@ class Job(Watch):
     unit, "step", "photo" or "byte": one tuple, so that a reader never sees halves of two.
     ``curve``: the points of the present phase.  ``partial``: a result with fewer references than
     asked for, or what else there is to show before the end.
-    ``result``: what the work returned.  ``message``: why it failed, for a person.
+    ``result``: what the work returned.  ``message``: why it failed or who stopped it, for a person.
+    ``about``: the title as others may see it, without names that its owner brought.
+
+    ``urgent``: comes before all that is not.  ``outlives_tab``: its effect is not only for the tab
+    that asked for it, so it is done when that is closed, too.
     """
 
-    def __init__(self, title: str, work: Callable[["Job"], Any]):
-        self.title = title
+    urgent: ClassVar[bool] = False
+    outlives_tab: ClassVar[bool] = False
+
+    def __init__(self, title: str, work: Callable[["Job"], Any], about: str = ""):
+        self.title, self.about = title, about or title
         self.state = State.WAITING
         self.doing = "Waiting"
         self.amount = NOTHING_DONE
@@ -71,16 +78,18 @@ class Job(Watch):
             return 0.0
         return (self.ended or time.monotonic()) - self.started
 
-    def cancel(self, seconds: float = 1.0) -> None:
+    def cancel(self, seconds: float = 1.0, why: str = "") -> None:
         """Stop the work before its next step; returns when it has, or after so many seconds.
 
-        A waiting job is over at once.
+        A waiting job is over at once.  ``why``: a sentence, where it is not its owner who stops it.
         """
+        if why:
+            self.message = why
         self._cancel.set()
         if self.state is State.WAITING:
             self.state = State.CANCELLED
-        else:
-            self._ended.wait(seconds)
+            self._ended.set()
+        self._ended.wait(seconds)
 
     def run(self) -> None:
         """Do the work; called once, by the worker."""
@@ -159,45 +168,75 @@ class Holder:
         if newest is not None:
             self.keep(newest)
         if over:
-            self.notice = {State.FAILED: job.message,
-                           State.CANCELLED: self.said_of_cancelled(job)}.get(job.state, "")
+            stopped = f"{self.said_of_cancelled(job)} {job.message}".strip()
+            self.notice = {State.FAILED: job.message, State.CANCELLED: stopped}.get(job.state, "")
             self.job = None
 
 
 class JobQueue:
-    """Runs jobs one after the other in a thread of its own.
+    """Runs jobs one after the other in a thread of its own, and in another one looks which tabs are
+    still there.
 
     An executor would carry out all that waits before it lets the server stop.
+    ``present``: whether a tab has a connection.
     """
 
-    def __init__(self):
-        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._jobs: list[Job] = []
-        self._lock = threading.Lock()
-        threading.Thread(target=self._work, name="jobs", daemon=True).start()
+    def __init__(self, present: Callable[[Tab], bool] = lambda tab: True):
+        self._turns = Turns(present)
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        for loop in (self._work, self._look):
+            threading.Thread(target=loop, name=f"jobs:{loop.__name__}", daemon=True).start()
         atexit.register(self.close)
 
-    def submit(self, job: Job) -> Job:
-        with self._lock:
-            self._jobs.append(job)
-            self._waiting.put(job)
+    def submit(self, job: Job, tab: Tab = SERVER) -> Job:
+        """Let a job wait for its turn.
+
+        Raises :class:`~forget.errors.BadInput` where too many wait.
+        """
+        with self._changed:
+            self._turns.add(job, tab)
+            self._changed.notify()
         return job
+
+    def ahead(self, job: Job) -> list[Tab]:
+        """The tabs whose jobs come before this one."""
+        with self._changed:
+            return self._turns.ahead(job)
 
     def place(self, job: Job) -> int:
         """How many jobs are before this one."""
-        with self._lock:
-            ahead = list(itertools.takewhile(lambda other: other is not job, self._jobs))
-        return sum(not other.over for other in ahead)
+        return len(self.ahead(job))
+
+    def all(self) -> list[tuple[Place, bool]]:
+        """What runs and what waits, in turn, and whether its tab has no connection."""
+        with self._changed:
+            return [(place, self._turns.away(place)) for place in self._turns.all()]
+
+    def cancel(self, number: int, why: str) -> None:
+        """Stop the job with this number, if it is not over by now."""
+        for place, _ in self.all():
+            if place.number == number:
+                place.job.cancel(why=why)
 
     def close(self) -> None:
         """Cancel all jobs, the waiting ones first, and give the one under way time to stop."""
-        with self._lock:
-            jobs = [job for job in self._jobs if not job.over]
-        for job in reversed(jobs):
-            job.cancel(LAST_SECONDS)
+        self._closed.set()
+        for place, _ in reversed(self.all()):
+            place.job.cancel(LAST_SECONDS)
 
     def _work(self) -> None:
         while True:
-            self._waiting.get().run()
-            with self._lock:
-                self._jobs = [job for job in self._jobs if not job.over]
+            self._next().run()
+
+    def _next(self) -> Job:
+        with self._changed:
+            while (job := self._turns.take()) is None:
+                self._changed.wait()
+            return job
+
+    def _look(self) -> None:
+        while not self._closed.wait(limits.LOOK):
+            with self._changed:
+                self._turns.sweep()
+                self._changed.notify()  # a tab may be back, whose jobs could not run

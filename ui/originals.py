@@ -103,7 +103,7 @@ def ready(dataset: Dataset, original: Original, seed: int, watch: Watch = UNWATC
 
 def prepare(data: Named, original: Original, seed: int) -> Job:
     """A job that fetches the dataset where it is missing and trains the model where it must."""
-    return shared.job_queue().submit(Job(
+    return shared.submit(Job(
         "Getting ready", lambda job: ready(data.fetch(job), original, seed, job)))
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,7 +17,7 @@ from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
 from forget.faces.kept import folder, keep, kept_photos
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
-from ui import shared
+from ui import limits, memory, shared, visitors
 from ui.access import enrolment_off, who
 from ui.face_input import UPLOADS, annotated
 from ui.job_progress import watch_job
@@ -91,9 +91,22 @@ class Bringing:
     round: int = 0
     private: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def look_at(self, photos: list[Photo], notes: list[str]) -> None:
-        """Start looking for faces, copies and people with too few photos."""
-        self.given, self.notes = photos, notes
+    def __post_init__(self):
+        memory.memory().watch(visitors.visitor(), self)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all these photos, each counted once."""
+        return _bytes([*self.photos, *self.given, *self.waiting])
+
+    def look_at(self, photos: list[Photo], notes: list[str], files: Sequence[Any] = ()) -> None:
+        """Start looking for faces, copies and people with too few photos.
+
+        ``files``: the uploads that they were read from, which are let go.  Raises
+        :class:`~forget.errors.BadInput` where there is no room for them, or for the work.
+        """
+        memory.check(_bytes([*self.photos, *photos]) - self.held_bytes
+                     - sum(file.size for file in files))
         enrolled = {photo.key for photo in self.photos}
 
         def work(job: Job) -> tuple[list[Photo], list[str]]:
@@ -104,7 +117,9 @@ class Bringing:
                 findings = (*findings, "what is enrolled already stays as it is")
             return [*self.photos, *new], [*notes, *findings]
 
-        self.job = shared.job_queue().submit(Job("Looking at the photos", work))
+        self.job = shared.submit(Job("Looking at the photos", work))
+        self.given, self.notes = photos, notes
+        memory.release(files)
 
     def collect(self) -> str:
         """Take what the looking found; returns why it failed, if it did."""
@@ -121,6 +136,11 @@ class Bringing:
         looked = [(photo, known.get((place, photo.key))) for photo in self.given]
         return [photo for photo, one in looked
                 if one is not None and one.faces and one.chosen is None and photo.face is None]
+
+
+def _bytes(photos: Iterable[Photo]) -> int:
+    """Of photos in memory, each counted once."""
+    return sum(map(len, {id(photo.data): photo.data for photo in photos}.values()))
 
 
 def choose_people(bringing: Bringing) -> Named | Lent:
@@ -176,10 +196,11 @@ def _one_person(bringing: Bringing) -> None:
                 person = person_name(name)
                 if not files:
                     raise BadInput("no photos were given: choose some first")
+                bringing.look_at([Photo(person, file.name, file.getvalue()) for file in files], [],
+                                 files)
             except BadInput as error:
                 st.error(told(error), icon=":material/error:")
                 return
-            bringing.look_at([Photo(person, file.name, file.getvalue()) for file in files], [])
             st.rerun()
 
 
@@ -189,13 +210,14 @@ def _many_people(bringing: Bringing) -> None:
     if file is not None and st.button("Look at the zip", icon=":material/folder_zip:",
                                       key="faces.zip.look"):
         try:
-            photos, notes = photos_from_zip(file.getvalue())
+            most = memory.memory().left(visitors.visitor())
+            photos, notes = photos_from_zip(file.getvalue(), most)
             if not photos and not notes:
                 raise BadInput("this zip holds no photos: put a folder for each person into it")
+            bringing.look_at(photos, notes, [file])
         except BadInput as error:
             st.error(told(error), icon=":material/folder_off:")
             return
-        bringing.look_at(photos, notes)
         st.rerun()
 
 
@@ -272,5 +294,13 @@ def _brought(bringing: Bringing) -> None:
             "Keep them on this machine", icon=":material/save:", key="faces.keep",
             help=f"Copies the photos into {folder()}, readable by you only. They can be deleted "
             "here at any time."):
+        _check_kept(kept, bringing.photos)
         keep(bringing.photos)
         st.rerun()
+
+
+def _check_kept(kept: list[Photo], more: list[Photo]) -> None:
+    """Raises :class:`~forget.errors.BadInput` where the folder would hold too much."""
+    if sum(len(photo.data) for photo in (*kept, *more)) > limits.KEPT_PHOTOS:
+        raise BadInput(f"{folder()} would hold over {limits.KEPT_PHOTOS // limits.MB:,} MB: delete "
+                       "what is kept there first")

@@ -1,19 +1,44 @@
 """What all sessions of one server share: the datasets, the one queue of jobs, and what a server
 that was killed left to be done."""
 
+import shutil
+
 import streamlit as st
 
 from forget.data import Dataset, find_dataset
 from forget.device import pick_device
+from forget.errors import BadInput
 from forget.faces.embedders import Embedder, find_embedder
+from forget.paths import downloads
 from forget.records import requests
 from forget.result import Result
+from ui import limits, visitors
 from ui.jobs import Job, JobQueue
+from ui.turns import SERVER
 
 
 @st.cache_resource(show_spinner=False)
 def job_queue() -> JobQueue:
-    return JobQueue()
+    return JobQueue(visitors.present)
+
+
+def submit(job: Job) -> Job:
+    """Put a job of this tab into the server's queue.
+
+    Raises :class:`~forget.errors.BadInput` where too many wait there already, or the disk is full.
+    """
+    if not job.urgent:
+        _check_disk()
+    return job_queue().submit(job, visitors.tab())
+
+
+def _check_disk() -> None:
+    """What is made is kept, and an erasure needs room: nothing else may take the last of it."""
+    folder = next(path for path in (downloads(), *downloads().parents) if path.exists())
+    if shutil.disk_usage(folder).free < limits.FREE_DISK:
+        raise BadInput(f"the disk of this server has under {limits.FREE_DISK // limits.MB} MB "
+                       "left: whoever runs it must make room, for instance by deleting runs/ or "
+                       "trained/ in the data folder")
 
 
 class DiscreetJob(Job):
@@ -21,6 +46,13 @@ class DiscreetJob(Job):
 
     def unlearned(self, result: Result) -> None:
         pass
+
+
+class Carrying(DiscreetJob):
+    """A job that carries out requests to be forgotten."""
+
+    urgent = True
+    outlives_tab = True
 
 
 @st.cache_resource(show_spinner=False)
@@ -32,8 +64,8 @@ def resumed() -> Job | None:
     """
     if requests.is_resumed():
         return None
-    return job_queue().submit(DiscreetJob("Carrying out the requests that were left",
-                                          lambda job: len(requests.resume(job))))
+    return job_queue().submit(Carrying("Carrying out the requests that were left",
+                                       lambda job: len(requests.resume(job))), SERVER)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

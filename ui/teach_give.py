@@ -85,9 +85,9 @@ def _input(held: Lesson) -> np.ndarray | list[File] | None:
     if way == CAMERA:
         file = st.camera_input("Take a photo", key=f"teach.{held.base.name}.camera.{held.round}",
                                help=HERE)
-        return None if file is None else [File("the photo", file.getvalue())]
+        return None if file is None else [File("the photo", file.getvalue(), upload=file)]
     files = upload(held.base, f"teach.{held.base.name}.files.{held.round}", several=True)
-    return [File(file.name, file.getvalue()) for file in files] or None
+    return [File(file.name, file.getvalue(), upload=file) for file in files] or None
 
 
 def draw_on(pad: Pad, name: str) -> np.ndarray | None:

@@ -121,7 +121,7 @@ def _ask(held: Lesson) -> None:
         return
     file = upload(held.base, f"{key}.file.{held.tries}", several=False)
     if file is not None and not held.busy:
-        held.read([File(file.name, file.getvalue())], None)
+        held.read([File(file.name, file.getvalue(), upload=file)], None)
         st.rerun()
 
 

@@ -1,6 +1,7 @@
 """What the page Teach keeps in one browser tab for one base: the pile, the job, what was learnt."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,19 +11,21 @@ import torch
 
 from forget.data.files import Progress
 from forget.data.images import read_photo
-from forget.errors import BadImage
+from forget.errors import BadImage, BadInput
 from forget.faces.detect import Found, find_faces
 from forget.faces.embedders import find_embedder
 from forget.faces.people import printable
 from forget.learners import Learner
 from forget.metrics.accuracy import predict
+from forget.paths import downloads
 from forget.records import lineage, taught
 from forget.records.bases import Base, Faces, Given
 from forget.records.contributions import GONE as FORGOTTEN
 from forget.records.contributions import Kept, add, kept, unasked
+from forget.records.database import NAME
 from forget.records.lineage import Live
 from forget.records.taught import Taught
-from ui import shared
+from ui import limits, memory, shared, visitors
 from ui.jobs import Holder, Job
 from ui.words import told
 
@@ -31,6 +34,9 @@ NOT_FETCHED = "Stopped before the data were ready."
 NOTHING_KEPT = "Cancelled. Nothing was kept, and the model is as it was."
 NOT_LEARNT = ("Cancelled. The model is as it was. What you gave **is kept** and not learnt yet: "
               "press Teach to go on, or have it deleted under “Forget me”.")
+RGB = 3
+"""Bytes of a pixel."""
+
 GONE = ("Something that was learnt here was forgotten meanwhile, so its result and its models are "
         "gone from this tab too.")
 OTHERS = "somebody whom others taught"
@@ -53,11 +59,13 @@ class Pad:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file as it came. ``face``: which of its faces is meant, where a person picked one."""
+    """A file as it came. ``face``: which of its faces is meant, where a person picked one.
+    ``upload``: as Streamlit holds it, until it was read."""
 
     name: str
     data: bytes
     face: int | None = None
+    upload: Any = dataclasses.field(default=None, compare=False)
 
     @property
     def called(self) -> str:
@@ -142,11 +150,13 @@ class Learnt:
 
 
 class Reading(Job):
-    """A job that reads files. ``tried``: whether they are only shown to the models."""
+    """A job that reads files. ``tried``: whether they are only shown to the models.
+    ``uploads``: as Streamlit holds them."""
 
-    def __init__(self, title, work, tried: bool):
+    def __init__(self, title, work, files: Sequence[File], tried: bool):
         super().__init__(title, work)
         self.tried = tried
+        self.uploads = [file.upload for file in files if file.upload is not None]
 
 
 class Learning(Job):
@@ -154,6 +164,8 @@ class Learning(Job):
 
     ``added``: how many samples were new, None until they are kept.
     """
+
+    outlives_tab = True
 
     def __init__(self, title, work, pile: Sequence[Piled]):
         super().__init__(title, work)
@@ -192,6 +204,17 @@ class Lesson(Holder):
     notice: str = ""
     result: Learnt | None = None
 
+    def __post_init__(self):
+        memory.memory().watch(visitors.visitor(), self)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the photos whose faces are to be picked, and of the pile."""
+        photos = [crowd for _, crowd in list(self.crowds.values())]
+        return (sum(len(one.file.data) + math.prod(one.found.photo.size) * RGB for one in photos)
+                + sum(part.nbytes for one in list(self.pile)
+                      for part in (one.given.x, one.given.picture)))
+
     def put(self, label: str, given: Given) -> None:
         """Lay a sample on the pile."""
         self.count += 1
@@ -228,8 +251,11 @@ class Lesson(Holder):
         if self.job is None and isinstance(job, Learning) and job.added is not None:
             kept_now = {one.number for one in job.pile}
             self.pile = [one for one in self.pile if one.number not in kept_now]
-        if self.job is None and isinstance(job, Reading) and self.notice:
-            self.problems, self.notice = {job.tried: [self.notice]}, ""
+        if self.job is None and isinstance(job, Reading):
+            if self.notice:
+                self.problems, self.notice = {job.tried: [self.notice]}, ""
+            else:
+                memory.release(job.uploads)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -259,14 +285,17 @@ class Lesson(Holder):
 
     def read(self, files: Sequence[File], label: str | None) -> None:
         """Start reading files, each to be a sample of this label, or only to be tried."""
-        self.tries += label is None
         title = f"Looking at the {self.base.one}{'' if len(files) == 1 else 's'}"
-        self._submit(Reading(title, lambda job: _look(self.base, files, label, job),
+        room = limits.CROWDS - len(self.crowds)
+        self._submit(Reading(title, lambda job: _look(self.base, files, label, room, job), files,
                              tried=label is None))
+        self.tries += label is None
 
     def learn(self, contributor: str, how: str, learner: Learner, only_own: bool) -> None:
         """Start keeping the pile under a name, and learning all that was given."""
         pile = tuple(self.pile)
+        if pile:
+            _check_kept()
 
         def work(job: Learning) -> Learnt:
             if pile:
@@ -287,7 +316,7 @@ class Lesson(Holder):
 
     def _submit(self, job: Job) -> None:
         self.problems, self.notice = {}, ""
-        self.job = shared.job_queue().submit(job)
+        self.job = shared.submit(job)
 
 
 def lesson(base: Base) -> Lesson:
@@ -295,8 +324,19 @@ def lesson(base: Base) -> Lesson:
     return st.session_state.setdefault(f"teach.{base.name}", Lesson(base))
 
 
-def _look(base: Base, files: Sequence[File], label: str | None, job: Job) -> Looked:
-    """Read files one by one: what is wrong with one is said and does not stop the others."""
+def _check_kept() -> None:
+    """Raises :class:`~forget.errors.BadInput` where the database is full."""
+    file = downloads() / NAME
+    if file.is_file() and file.stat().st_size > limits.KEPT_IN_ALL:
+        raise BadInput(f"this server keeps {limits.KEPT_IN_ALL // limits.MB:,} MB of what people "
+                       "gave, and has no room for more: ask whoever runs it")
+
+
+def _look(base: Base, files: Sequence[File], label: str | None, room: int, job: Job) -> Looked:
+    """Read files one by one: what is wrong with one is said and does not stop the others.
+
+    ``room``: photos with several faces that can be held.
+    """
     if isinstance(base, Faces) and not base.present():
         find_embedder().load(job.bytes)
     looked = Looked(label, [], [], [])
@@ -304,6 +344,9 @@ def _look(base: Base, files: Sequence[File], label: str | None, job: Job) -> Loo
         job.bytes(Progress(f"Looking at the {base.one}s", place, len(files), base.one))
         try:
             one = _read(base, file)
+            if isinstance(one, Crowd) and len(looked.crowds) >= room:
+                raise BadImage("it shows several people; pick the faces in the photos before it, "
+                               "and give it again")
         except BadImage as error:
             looked.problems.append(told(BadImage(f"{file.called} is left out: {error}")))
             continue

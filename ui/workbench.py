@@ -151,7 +151,8 @@ def _submit(held: Session, request, method, references: int) -> None:
                 data.erase(keys_of(dataset, job.partial.forgotten))
 
     title = f"{asked(held.subject, request, dataset.classes)} · {method.title}"
-    held.job = shared.job_queue().submit(Job(title, work))
+    about = f"{held.subject.key.capitalize()}: forget by {method.title}"
+    held.job = shared.submit(Job(title, work, about))
 
 
 def _request(spec, held: Session):
@@ -210,6 +211,6 @@ def _buttons(held: Session) -> None:
                      help="Trains another model from scratch without the data. From two on, their "
                      "spread is known."):
             dataset, count = held.dataset, len(result.references) + 1
-            held.job = shared.job_queue().submit(Job(
+            held.job = shared.submit(Job(
                 more, lambda job: add_references(result, dataset, count, job)))
             st.rerun()

@@ -24,7 +24,7 @@ MAX_TOTAL = 1 << 30
 MAX_RATIO = 100
 """How many times smaller a file of over 1 MB may be packed; photos shrink by next to nothing."""
 
-SMALL_TOTAL, MAX_TOTAL_RATIO = 128 << 20, 10
+SMALL_TOTAL, MAX_TOTAL_RATIO = 16 << 20, 10
 """Over so many bytes all photos together may be so many times larger than their zip."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".pgm", ".ppm",
@@ -65,15 +65,16 @@ class LeftOut:
                 for why, names in self._names.items()]
 
 
-def photos_from_zip(data: bytes) -> tuple[list[Photo], list[str]]:
+def photos_from_zip(data: bytes, most: int = MAX_TOTAL) -> tuple[list[Photo], list[str]]:
     """The photos of a zip with a folder a person, in natural order, and what was left out of it.
 
-    All people's folders may lie in one folder.  Nothing is unpacked to disk.  Raises
+    All people's folders may lie in one folder.  Nothing is unpacked to disk.  ``most``: bytes that
+    all photos together may have, where that is less than :data:`MAX_TOTAL`.  Raises
     :class:`~forget.errors.BadInput` for a zip that is damaged, encrypted or too large.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(_checked(data))) as archive:
-            return _photos(archive, len(data))
+            return _photos(archive, len(data), min(most, MAX_TOTAL))
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError,
             NotImplementedError) as error:
         raise BadInput("this zip is damaged, or is none: make it again from the folders of "
@@ -91,7 +92,7 @@ def _too_many() -> BadInput:
     return BadInput(f"this zip holds more than {MAX_ENTRIES} files: put fewer photos into it")
 
 
-def _photos(archive: zipfile.ZipFile, size: int) -> tuple[list[Photo], list[str]]:
+def _photos(archive: zipfile.ZipFile, size: int, most: int) -> tuple[list[Photo], list[str]]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if len(entries) > MAX_ENTRIES:
         raise _too_many()
@@ -111,7 +112,8 @@ def _photos(archive: zipfile.ZipFile, size: int) -> tuple[list[Photo], list[str]
     found = [(natural("/".join(parts)), parts, entry)
              for entry, parts in _without_common_folder(paths).items()
              if _usable(entry, parts, left_out)]
-    return list(_read(archive, sorted(found, key=lambda one: one[0]))), left_out.sentences()
+    found.sort(key=lambda one: one[0])
+    return list(_read(archive, found, most)), left_out.sentences()
 
 
 def _path(entry: zipfile.ZipInfo) -> str:
@@ -175,12 +177,12 @@ def _misplaced(parts: list[str]) -> str:
     return TOO_DEEP if len(parts) > 2 else ""
 
 
-def _read(archive: zipfile.ZipFile, found: list) -> Iterator[Photo]:
-    left = MAX_TOTAL
+def _read(archive: zipfile.ZipFile, found: list, most: int) -> Iterator[Photo]:
+    left = most
     total, packed = (sum(sizes) for sizes in zip(
         (0, 0), *((entry.file_size, entry.compress_size) for _, _, entry in found), strict=True))
     if total > left:
-        raise _too_much()
+        raise _too_much(most)
     if total > max(SMALL_TOTAL, MAX_TOTAL_RATIO * packed):
         raise BadInput(f"this zip holds photos packed over {MAX_TOTAL_RATIO} times smaller than "
                        "they are: make it again from JPEG files")
@@ -189,15 +191,15 @@ def _read(archive: zipfile.ZipFile, found: list) -> Iterator[Photo]:
             data = file.read(min(entry.file_size, left) + 1)
         left -= len(data)
         if left < 0:
-            raise _too_much()
+            raise _too_much(most)
         if len(data) != entry.file_size:
             raise zipfile.BadZipFile("an entry is longer or shorter than it says")
         yield Photo(parts[0], "/".join(parts), data)
 
 
-def _too_much() -> BadInput:
-    return BadInput(f"these photos have over {MAX_TOTAL >> 30} GB together: take fewer, or "
-                    "smaller ones")
+def _too_much(most: int) -> BadInput:
+    return BadInput(f"these photos have over {most >> 20:,} MB together: take fewer, or smaller "
+                    "ones")
 
 
 def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list[str]]:
@@ -221,7 +223,7 @@ def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list
             photos.append(photo)
             left -= len(photo.data)
             if left < 0:
-                raise _too_much()
+                raise _too_much(MAX_TOTAL)
     return photos, left_out.sentences()
 
 
