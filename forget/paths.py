@@ -1,6 +1,7 @@
 """Where files lie: ``forget_downloads/`` beside the package, or the folder in ``FORGET_HOME``."""
 
 import os
+import stat
 from pathlib import Path
 
 from forget.errors import BadInput
@@ -20,3 +21,15 @@ def downloads() -> Path:
         raise BadInput(f"the folder {folder} cannot be made ({error.strerror}); set FORGET_HOME to "
                        "one that can, or unset it") from error
     return folder
+
+
+def given_file(path: str | Path) -> bool:
+    """Whether there is a file at a path that a person named; not where there is a folder or
+    nothing. :class:`BadInput` where the system does not even say so."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise BadInput(f"'{path}' cannot be looked at ({error.strerror}); give another path"
+                       ) from error
