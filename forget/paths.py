@@ -24,12 +24,22 @@ def downloads() -> Path:
 
 
 def given_file(path: str | Path) -> bool:
-    """Whether there is a file at a path that a person named; not where there is a folder or
-    nothing. :class:`BadInput` where the system does not even say so."""
+    """Whether a path that a person named is a file's; :class:`BadInput` where that cannot be
+    said."""
+    return stat.S_ISREG(_mode(path))
+
+
+def given_folder(path: str | Path) -> bool:
+    """The same for a folder."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: str | Path) -> int:
+    """Of what a path leads to, 0 where there is nothing."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
+        return 0
     except OSError as error:
         raise BadInput(f"'{path}' cannot be looked at ({error.strerror}); give another path"
                        ) from error

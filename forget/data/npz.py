@@ -1,7 +1,7 @@
 """A person's own data in one ``.npz`` file: ``x_train, y_train, x_test, y_test``.
 
-Images are (N, H, W) or (N, H, W, C) uint8, feature vectors (N, d) float; labels are whole numbers of
-any kind, (N,) or (N, 1).
+Images are (N, H, W) or (N, H, W, C) uint8, feature vectors (N, d) float; labels are whole numbers,
+(N,) or (N, 1), in any of numpy's kinds of numbers.
 The ids of the training set are the rows of ``x_train``, all of them. Stop rules need a part that
 neither trains nor is tested on: a fifth of the test rows, drawn per class by a fixed seed, is held
 out, and the rest is the test set.
