@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from forget import models
 from forget.data.files import sha256_of, write_atomically
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
+from forget.models.foreign import recognise
 from forget.paths import OWN, downloads
 from forget.pickles import load_tensors
 
@@ -29,6 +28,9 @@ MANIFEST = "manifest.json"
 TRAINED = "trained"
 SECRET = ".secret.safetensors"
 SUFFIXES = (".safetensors", ".pt", ".pth")
+STATE_DICTS = ("state_dict", "model_state_dict", "model")
+"""What a training's checkpoint calls the network's weights, beside the rest that it holds."""
+
 MAX_BYTES = 64 << 20
 """Of someone else's checkpoint; the largest known network for pictures of 256 pixels has half."""
 
@@ -253,8 +255,9 @@ def read_foreign(path: Path) -> nn.Module:
     except Exception as error:  # torch.load raises whatever the file's bytes lead it to
         raise DamagedFile(f"{path.name} cannot be read as a checkpoint of plain tensors "
                           f"({type(error).__name__}): save its state_dict again") from error
-    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
-        tensors = tensors["state_dict"]
+    if isinstance(tensors, dict):
+        inside = [tensors[name] for name in STATE_DICTS if isinstance(tensors.get(name), dict)]
+        tensors = inside[0] if inside else tensors
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()
     ):
@@ -264,24 +267,20 @@ def read_foreign(path: Path) -> nn.Module:
 
 
 def _recognised(tensors: dict[str, Tensor], path: Path) -> nn.Module:
-    """The known network of these tensors; it is built without memory first, since some wrong shapes
-    make up a network that has far more weights than they."""
+    """The known network of these tensors."""
     if sum(value.numel() * value.element_size() for value in tensors.values()
            if value.layout == torch.strided) > path.stat().st_size:
         raise DamagedFile(f"{path.name} names more numbers than it holds: save the network's "
                           "state_dict again")
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that nothing is copied there
-            models.recognise(tensors)
-        return models.recognise(tensors)
+        return recognise(tensors, ordered=path.suffix != ".safetensors")
     except RuntimeError as error:  # of kinds of numbers that torch cannot calculate with
         raise DamagedFile(f"{path.name} holds tensors that are not plain floating-point numbers: "
                           "save the network's state_dict again") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Tensors in the order of their layers: the format itself keeps none."""
+    """Tensors layer by layer as far as their names tell: the format itself keeps no order."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     return {name: tensors[name] for name in sorted(tensors, key=_layer_order)}
