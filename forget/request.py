@@ -12,6 +12,7 @@ from torch import Tensor
 from forget.data import Dataset, Samples
 from forget.device import derive, generator
 from forget.errors import BadInput
+from forget.spelling import nearest, printable, spelling
 
 FORMS = "class:NAME, random:COUNT or samples:ID,ID,…"
 
@@ -73,7 +74,9 @@ def parse_request(
         case "class":
             index = _class_index(what, dataset)
             of_class = dataset.train.y.cpu() == index
-            request = Request(spec, ids[of_class & left].unique(), index)
+            # By the class's own spelling: records and keys are made of it.
+            request = Request(f"class:{dataset.classes[index]}", ids[of_class & left].unique(),
+                              index)
         case "random":
             request = Request(spec, _draw(what, ids[left].unique(), seed, len(already.requests)))
         case "samples":
@@ -108,12 +111,16 @@ def keys_of(dataset: Dataset, forgotten: Forgotten) -> set[str]:
 
 
 def _class_index(name: str, dataset: Dataset) -> int:
-    try:
+    """The class of a name, or the only one that looks the same; others are not guessed at."""
+    if name in dataset.classes:
         return dataset.classes.index(name)
-    except ValueError:
-        raise BadInput(
-            f"'{dataset.name}' has no class '{name}'; it has {_shortened(dataset.classes)}"
-        ) from None
+    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == spelling(name)]
+    if len(alike) == 1:
+        return alike[0]
+    near = nearest(name, dataset.classes)
+    raise BadInput(f"'{dataset.name}' has no class '{printable(name)}'"
+                   + (f" (did you mean '{near}'?)" if near else "")
+                   + f"; it has {_shortened(dataset.classes)}")
 
 
 def _shortened(names: tuple[str, ...]) -> str:
