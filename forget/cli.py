@@ -13,14 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from forget import store
+from forget import memory, store
 from forget.adopt import adopt
 from forget.audit import MODELS, audit
 from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
-from forget.errors import BadInput, ForgetError, NotVerified
+from forget.errors import BadInput, Diverged, ForgetError, NotVerified
 from forget.export import (
     COMPARISON,
     OUTCOME,
@@ -69,7 +69,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     options = _options(arguments)
     try:
         use_fixed_threads()
-        options.command(options)
+        with memory.told():
+            options.command(options)
     except ForgetError as error:
         print(f"forget: {error}", file=sys.stderr)
         return error.exit_status
@@ -290,7 +291,7 @@ def _compare(options: argparse.Namespace) -> None:
         check_count(options.shadows)
     if options.out:
         check_folder(options.out, COMPARISON)
-    audits = {}
+    audits, failed = {}, None
     with Bars() as bars:
         dataset = loaded(source, bars).to(pick_device())
         request = parse_request(options.forget, dataset, 0)
@@ -298,12 +299,17 @@ def _compare(options: argparse.Namespace) -> None:
         comparison = compare(dataset, request, entries, range(options.seeds), bars)
         if options.audit:
             willing = [entry for entry in entries if entry[0].name not in comparison.refused]
-            audits = audit(dataset, request, willing, 0, options.shadows,
-                           processes=all_workers(), watch=bars)
+            try:
+                audits = audit(dataset, request, willing, 0, options.shadows,
+                               processes=all_workers(), watch=bars)
+            except (BadInput, Diverged) as error:
+                failed = error  # said in the end: the table stands without it
         comparison = with_audits(comparison, audits)
         if options.out:
             save_comparison(comparison, audits, options.out)
     print(comparison_summary(comparison.to_json()))
+    if failed is not None:
+        raise failed
 
 
 def _start(

@@ -5,11 +5,11 @@ import dataclasses
 
 from torch import nn
 
-from forget import store
+from forget import memory, store
 from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
-from forget.learn import learn
+from forget.learn import check_memory, learn
 from forget.measure import Splits
 from forget.methods import Method, Proof, Task, check_suits
 from forget.metrics.weights import change_per_layer
@@ -21,6 +21,7 @@ from forget.strangers import calibrate
 from forget.watch import UNWATCHED, Curve, Watch
 
 
+@memory.told()
 def run(
     dataset: Dataset,
     start: Start,
@@ -37,6 +38,7 @@ def run(
     """
     check_suits(method, start.learner)
     use_fixed_threads()
+    check_memory(start.learner, dataset)
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)
     threshold = (calibrate(start.learner, dataset, start.origin.get("seed", seed), watch)
@@ -77,6 +79,7 @@ def run(
     return add_references(result, dataset, references, watch)
 
 
+@memory.told()
 def add_references(
     result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED
 ) -> Result:

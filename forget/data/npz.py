@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from forget import memory
 from forget.data import DATASETS, Dataset, DatasetSource, Samples
 from forget.data.files import silent
 from forget.data.zips import MAX_DIRECTORY, directory_size
@@ -24,6 +25,9 @@ HELD_OUT_SHARE = 5
 MAX_BYTES = 4 << 30
 SMALL, MAX_RATIO = 64 << 20, 20
 """Over so many bytes arrays may be so many times larger than their file."""
+
+COPIES = 2.5
+"""Of the arrays, while they are read and turned into what learners take."""
 
 MAX_CLASSES = 10_000
 KINDS = {"U": "text", "S": "text", "T": "text", "c": "complex numbers",
@@ -93,7 +97,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             if missing:
                 raise BadInput(f"{path} lacks {', '.join(missing)}; save it with numpy.savez("
                                "path, x_train=…, y_train=…, x_test=…, y_test=…)")
-            arrays = {name: _array(file, name) for name in ARRAYS}
+            with memory.told():
+                arrays = {name: _array(file, name) for name in ARRAYS}
         wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if wrong:
             raise BadInput(f"{path}: {wrong[0]} is not an array; save it again with numpy.savez")
@@ -127,6 +132,8 @@ def _check_archive(path: Path) -> None:
                         for size in ("file_size", "compress_size"))
     if unpacked > MAX_BYTES:
         raise BadInput(f"{path} unpacks to {unpacked >> 30} GiB; at most 4 GiB are read")
+    memory.check(COPIES * unpacked, f"reading {path}",
+                 "save fewer rows, or smaller numbers such as float32")
     if unpacked > max(SMALL, MAX_RATIO * min(packed, path.stat().st_size)):
         raise BadInput(f"{path} is packed over {MAX_RATIO} times smaller than it is; save it with "
                        "numpy.savez, not numpy.savez_compressed")
