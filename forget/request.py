@@ -82,12 +82,14 @@ def parse_request(
         case "samples":
             request = Request(spec, _sample_ids(what, ids, already))
         case _:
-            raise BadInput(f"'{spec}' is not a request; write {FORMS}")
+            raise BadInput(f"'{printable(spec)}' is not a request; write {FORMS}")
     if not len(request):
-        raise BadInput(f"'{spec}' asks for nothing that is still there; ask for other samples")
+        raise BadInput(f"'{printable(spec)}' asks for nothing that is still there; ask for other "
+                       "samples")
     left &= ~torch.isin(ids, request.ids)
     if len(dataset.train.y.cpu()[left].unique()) < 2:
-        raise BadInput(f"'{spec}' leaves fewer than two classes to train on; ask for less")
+        raise BadInput(f"'{printable(spec)}' leaves fewer than two classes to train on; ask for "
+                       "less")
     return request
 
 
@@ -150,5 +152,5 @@ def _sample_ids(text: str, known: Tensor, already: Forgotten) -> Tensor:
 def _whole(text: str, what: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12):
-        raise BadInput(f"'{text}' is not {what}; write {FORMS}")
+        raise BadInput(f"'{printable(text)}' is not {what}; write {FORMS}")
     return int(digits)

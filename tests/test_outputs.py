@@ -17,6 +17,7 @@ import pytest
 from forget import cli, outputs
 from forget.data.npz import Npz
 from forget.errors import BadInput
+from forget.learners.network import Network
 
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534
@@ -253,6 +254,19 @@ def test_inputs_that_cannot_be_looked_at_are_told_in_a_sentence(
     assert said.out == ""
     assert said.err.startswith("forget: ")
     assert said.err.count("\n") == 1
+
+
+def test_nothing_is_trained_where_the_data_folder_takes_no_files(nobody, monkeypatch, capsys):
+    home, path = closed(nobody / "home"), nobody / "own.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, x_train=rng.normal(size=(30, 4)), y_train=np.arange(30) % 3,
+             x_test=rng.normal(size=(30, 4)), y_test=np.arange(30) % 3)
+    monkeypatch.setenv("FORGET_HOME", str(home))
+    monkeypatch.setattr(Network, "train", lambda *_: pytest.fail("it was trained in vain"))
+    for words in (["train", path], ["compare", path, "--forget", "class:0", "--methods", "retrain"],
+                  ["run", path, "--forget", "class:0", "--method", "retrain"]):
+        assert cli.main(list(map(str, words))) == 1
+        assert "could not be written (Permission denied)" in capsys.readouterr().err
 
 
 # What is printed.

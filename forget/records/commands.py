@@ -79,14 +79,14 @@ def _teach(options: argparse.Namespace) -> None:
     base = base_called(options.base)
     if options.files and not (options.by and options.label):
         raise BadInput("say who gives the files and what they show: --by NAME --label LABEL")
+    files = [read_limited(path, MAX_BYTES) for path in options.files]
     with Bars() as bars:
         base.dataset(bars.bytes)
         recipe = _recipe(base, options)
         taught.check_way(base, options.how)
         warm()
         if options.files:
-            given = [(options.label, base.read(read_limited(path, MAX_BYTES)))
-                     for path in options.files]
+            given = [(options.label, base.read(data)) for data in files]
             new = add(base, options.by, given)
             print(f"{new} of {len(given)} samples are new")
         try:
