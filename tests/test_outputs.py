@@ -1,6 +1,7 @@
 """Where results go: what cannot be written is refused before the work, and nothing is replaced that
 is no regular file."""
 
+import errno
 import os
 import re
 import shutil
@@ -256,16 +257,20 @@ def test_inputs_that_cannot_be_looked_at_are_told_in_a_sentence(
     assert said.err.count("\n") == 1
 
 
-def test_nothing_is_trained_where_the_data_folder_takes_no_files(nobody, monkeypatch, capsys):
-    home, path = closed(nobody / "home"), nobody / "own.npz"
-    rng = np.random.default_rng(0)
+def test_nothing_is_trained_where_the_data_folder_takes_no_files(
+    tmp_path, home, monkeypatch, capsys,
+):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path, rng = tmp_path / "own.npz", np.random.default_rng(0)
     np.savez(path, x_train=rng.normal(size=(30, 4)), y_train=np.arange(30) % 3,
              x_test=rng.normal(size=(30, 4)), y_test=np.arange(30) % 3)
-    monkeypatch.setenv("FORGET_HOME", str(home))
+    monkeypatch.setattr("forget.data.files.tempfile.mkstemp", refuse)
     monkeypatch.setattr(Network, "train", lambda *_: pytest.fail("it was trained in vain"))
-    for words in (["train", path], ["compare", path, "--forget", "class:0", "--methods", "retrain"],
-                  ["run", path, "--forget", "class:0", "--method", "retrain"]):
-        assert cli.main(list(map(str, words))) == 1
+    for words in (["train"], ["compare", "--forget", "class:0", "--methods", "retrain"],
+                  ["run", "--forget", "class:0", "--method", "retrain"]):
+        assert cli.main([words[0], str(path), *words[1:]]) == 1
         assert "could not be written (Permission denied)" in capsys.readouterr().err
 
 
