@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forget import shadows
+from forget import memory, shadows
 from forget.data import Dataset, Samples
 from forget.device import derive, generator, use_fixed_threads
 from forget.learners import Learner
@@ -110,6 +110,7 @@ class Audit:
         }
 
 
+@memory.told()
 def audit(
     dataset: Dataset,
     request: Request,

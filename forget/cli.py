@@ -14,17 +14,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from forget import store
+from forget import memory, store
 from forget.adopt import adopt
 from forget.audit import MODELS, audit
 from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
-from forget.errors import BadInput, ForgetError, NotVerified
+from forget.errors import BadInput, Diverged, ForgetError, NotVerified
 from forget.export import (
+    COMPARISON,
+    OUTCOME,
     comparison_summary,
-    make_folder,
     save_comparison,
     save_outcome,
     summary,
@@ -36,7 +37,9 @@ from forget.knobs import make
 from forget.learn import resume, start_from
 from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import METHODS
+from forget.outputs import check_apart, check_file, check_folder
 from forget.parallel import all_workers
+from forget.paths import given_file
 from forget.records.commands import add_commands as add_record_commands
 from forget.records.commands import read_ledger
 from forget.records.lineage import GIVEN, dataset_now
@@ -45,18 +48,31 @@ from forget.result import Start
 from forget.run import run
 from forget.shadows import EVERY, check_count
 from forget.strangers import calibrate
-from forget.terminal import Bars, add_common, assignments, count, seed
-from forget.verify import is_verified, verify
+from forget.terminal import Bars, add_common, assignments, count, say_any_text, seed, unsaid
+from forget.verify import check_files, is_verified, verify
 from forget.warm import warm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    say_any_text()
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can be said that nobody takes it
+    except OSError as error:
+        return unsaid(error)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     options = _options(arguments)
     try:
         use_fixed_threads()
-        options.command(options)
+        with memory.told():
+            options.command(options)
     except ForgetError as error:
         print(f"forget: {error}", file=sys.stderr)
         return error.exit_status
@@ -241,8 +257,13 @@ def _run(options: argparse.Namespace) -> None:
     method = make(method_class, assigned)
     source = find_dataset(options.dataset)
     learner = learner_for(source, method.learner, of_learner)
-    if options.json and not options.json.absolute().parent.is_dir():
-        raise BadInput(f"the folder of '{options.json}' does not exist; make it first")
+    if options.model and not given_file(options.model):
+        raise BadInput(f"there is no file '{options.model}'; give a checkpoint")
+    if options.json:
+        check_file(options.json)
+        check_apart(options.json, [options.dataset, *([options.model] if options.model else [])])
+    if options.out:
+        check_folder(options.out, OUTCOME)
     with Bars() as bars:
         dataset = loaded(source, bars).to(pick_device())
         warm()
@@ -274,8 +295,8 @@ def _compare(options: argparse.Namespace) -> None:
     if options.audit:
         check_count(options.shadows)
     if options.out:
-        make_folder(options.out)
-    audits = {}
+        check_folder(options.out, COMPARISON)
+    audits, failed = {}, None
     with Bars() as bars:
         dataset = loaded(source, bars).to(pick_device())
         request = parse_request(options.forget, dataset, 0)
@@ -283,12 +304,17 @@ def _compare(options: argparse.Namespace) -> None:
         comparison = compare(dataset, request, entries, range(options.seeds), bars)
         if options.audit:
             willing = [entry for entry in entries if entry[0].name not in comparison.refused]
-            audits = audit(dataset, request, willing, 0, options.shadows,
-                           processes=all_workers(), watch=bars)
+            try:
+                audits = audit(dataset, request, willing, 0, options.shadows,
+                               processes=all_workers(), watch=bars)
+            except (BadInput, Diverged) as error:
+                failed = error  # said in the end: the table stands without it
         comparison = with_audits(comparison, audits)
         if options.out:
             save_comparison(comparison, audits, options.out)
     print(comparison_summary(comparison.to_json()))
+    if failed is not None:
+        raise failed
 
 
 def _start(
@@ -299,8 +325,6 @@ def _start(
         # A wrong request shall not cost a training first.
         _requests(options.forget, dataset, options.seed)
         return start_from(learner, dataset, options.seed, bars)
-    if not options.model.is_file():
-        raise BadInput(f"there is no file '{options.model}'; give a checkpoint")
     if store.is_own(options.model):
         return resume(options.model, dataset)
     return adopt(options.model, dataset)
@@ -317,6 +341,7 @@ def _requests(
 
 
 def _verify(options: argparse.Namespace) -> None:
+    check_files(options.certificate, options.model, options.secret)
     with Bars() as bars:
         dataset = (dataset_now(options.data, bars) if options.data.endswith(GIVEN)
                    else find_dataset(options.data).load(bars.bytes))

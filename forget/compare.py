@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from forget import sheets, store
+from forget import memory, sheets, store
 from forget.audit import NO_CLASS, NO_FEATURES, NO_WAY_BACK, Audit
 from forget.data import Dataset
-from forget.data.files import write_atomically
+from forget.data.files import check_writable, write_atomically
 from forget.device import THREADS, derive, generator, versions
 from forget.errors import BadInput, DamagedFile, Diverged
 from forget.learn import learn, start_from
@@ -90,6 +90,7 @@ def compare(
         if method.name in comparison.refused or shelf.record(key) is not None:
             continue
         watch.phase(f"Run {done} of {total}: {method.title}, seed {seed}")
+        shelf.check_room(key)
         try:
             shelf.put(key, *_one(dataset, request, method, learner, seed, watch))
         except (BadInput, Diverged) as error:
@@ -100,6 +101,7 @@ def compare(
     return comparison
 
 
+@memory.told()
 def _one(
     dataset: Dataset, request: Request, method: Method, learner: Learner, seed: int, watch: Watch
 ) -> tuple[Record, nn.Module]:
@@ -180,6 +182,11 @@ class Shelf:
         if sealed != _seal(record):
             raise damaged
         return record
+
+    def check_room(self, key: str) -> None:
+        """Raise :class:`~forget.errors.CannotWrite` where a run could not be kept."""
+        if self._private is None:
+            check_writable(self.path(key))
 
     def put(self, key: str, record: Record, model: nn.Module) -> None:
         """Keep a run; the record comes last, so that a run is finished or not there."""

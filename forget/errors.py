@@ -16,6 +16,10 @@ class BadInput(ForgetError):
     exit_status = 2
 
 
+class NoMemory(BadInput):
+    """What a person asked for needs more memory than there is."""
+
+
 class BadImage(BadInput):
     """A picture that is not one, is too large, or shows nothing."""
 

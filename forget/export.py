@@ -1,7 +1,6 @@
 """A result as files and text: JSON, CSV, safetensors and a summary for a terminal."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from forget.audit import Audit
 from forget.certificate import text_of
 from forget.compare import Comparison
 from forget.compare import csv_text as comparison_csv
-from forget.data.files import write_atomically
-from forget.errors import BadInput, CannotWrite
 from forget.measure import SPLIT_NAMES, SPLITS
+from forget.outputs import write
 from forget.result import Result
 
 
@@ -47,7 +45,11 @@ def model_bytes(result: Result) -> bytes:
 
 
 def write_json(result: Result, path: Path) -> None:
-    _write(path, json_text(result).encode())
+    write(path, json_text(result).encode())
+
+
+OUTCOME = ("result.json", "model.safetensors", "model.secret.safetensors", "certificate.json")
+"""What :func:`save_outcome` writes, or removes where this run has none."""
 
 
 def save_outcome(result: Result, folder: Path) -> None:
@@ -58,9 +60,9 @@ def save_outcome(result: Result, folder: Path) -> None:
     """
     model, files = folder / "model.safetensors", result.files
     certificate = certificate_text(result).encode() if files.certificate else None
-    _write(model, files.public)
+    write(model, files.public)
     _write_or_remove(store.secret_path(model), files.secret, mode=0o600)
-    _write(folder / "result.json", json_text(result).encode())
+    write(folder / "result.json", json_text(result).encode())
     _write_or_remove(folder / "certificate.json", certificate)
 
 
@@ -74,15 +76,7 @@ def _write_or_remove(path: Path, data: bytes | None, mode: int = 0o644) -> None:
     if data is None:
         path.unlink(missing_ok=True)
     else:
-        _write(path, data, mode)
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    try:
-        write_atomically(path, data, mode)
-    except CannotWrite as error:
-        raise BadInput(f"cannot write '{path}' ({error.__cause__.strerror}); choose another place"
-                       ) from error
+        write(path, data, mode)
 
 
 def summary(result: Result) -> str:
@@ -117,15 +111,8 @@ def summary(result: Result) -> str:
     return "\n".join(lines)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder that a long work will write to, before the work."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"cannot make '{folder}' ({error.strerror}); choose another place"
-                       ) from error
-    if not os.access(folder, os.W_OK):
-        raise BadInput(f"cannot write in '{folder}'; choose another place")
+COMPARISON = ("comparison.json", "comparison.csv", "report.html", "audit.json")
+"""What :func:`save_comparison` writes beside the records."""
 
 
 def save_comparison(comparison: Comparison, audits: Mapping[str, Audit], folder: Path) -> None:
@@ -133,13 +120,13 @@ def save_comparison(comparison: Comparison, audits: Mapping[str, Audit], folder:
     from forget.report import html_text  # plotly takes a second to load, and few need it
 
     shown = comparison.to_json()
-    _write(folder / "comparison.json", _json(shown))
-    _write(folder / "comparison.csv", comparison_csv(comparison).encode())
-    _write(folder / "report.html", html_text(shown, audits).encode())
+    write(folder / "comparison.json", _json(shown))
+    write(folder / "comparison.csv", comparison_csv(comparison).encode())
+    write(folder / "report.html", html_text(shown, audits).encode())
     _write_or_remove(folder / "audit.json", _json(
         {name: found.to_json() for name, found in audits.items()}) if audits else None)
     for name, record in comparison.records().items():
-        _write(folder / name, _json(record))
+        write(folder / name, _json(record))
 
 
 def _json(shown: Any) -> bytes:

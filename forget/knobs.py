@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from forget.errors import BadInput
+from forget.spelling import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,8 @@ class Knob:
         """The value in this knob's type, or :class:`BadInput` with what would be right."""
         if self.choices is not None:
             if value not in self.choices:
-                raise BadInput(
-                    f"{self.name} is '{value}'; choose one of: {', '.join(self.choices)}"
-                )
+                raise BadInput(f"{self.name} is '{printable(str(value))}'; choose one of: "
+                               f"{', '.join(self.choices)}")
             return value
         try:
             number = self.type(value)
@@ -39,9 +39,10 @@ class Knob:
             number, exact = math.nan, False
         if not exact or not math.isfinite(number):
             kind = "a whole number" if self.type is int else "a number"
-            raise BadInput(f"{self.name} is '{value}'; it must be {kind}{self._range()}")
+            raise BadInput(f"{self.name} is '{printable(str(value))}'; it must be "
+                           f"{kind}{self._range()}")
         if not self.low <= number <= self.high:
-            raise BadInput(f"{self.name} is {value}; it must lie{self._range()}")
+            raise BadInput(f"{self.name} is {printable(str(value))}; it must lie{self._range()}")
         return number
 
     def _range(self) -> str:

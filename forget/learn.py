@@ -1,11 +1,13 @@
 """A(D) and A(D_r): a model of a recipe, stored or newly trained."""
 
+import math
 from pathlib import Path
 from typing import Any
 
-from forget import store
+from forget import memory, store
 from forget.certificate import retained_rows
 from forget.data import Dataset
+from forget.data.files import check_writable
 from forget.device import THREADS, generator, use_fixed_threads, versions
 from forget.errors import BadInput
 from forget.learners import LEARNERS, Learner
@@ -20,9 +22,28 @@ from forget.store import Stored
 from forget.times import Took
 from forget.watch import UNWATCHED, Curve, Watch
 
+MEASURED = 4
+"""Models whose outputs on the test set are kept side by side, and one in the making."""
+
+
+def suited(learner: Learner, dataset: Dataset) -> Learner:
+    """The recipe with what it leaves open settled for a dataset."""
+    return learner.suited(dataset.input_shape, len(dataset.classes))
+
+
+def check_memory(learner: Learner, dataset: Dataset) -> None:
+    """Refuse a learner that would need more memory on a dataset than there is."""
+    n, n_classes = len(dataset.train), len(dataset.classes)
+    outputs = 8 * n_classes * (2 * n + MEASURED * len(dataset.test))
+    need = learner.memory(n, dataset.input_shape, n_classes) + outputs
+    numbers = math.prod(dataset.input_shape)
+    memory.check(need, f"the learner '{learner.name}' with {n_classes:,} classes and {numbers:,} "
+                 "numbers an input", "take fewer of either, or another method")
+
 
 def home_of(learner: Learner, dataset: Dataset, seed: int, forgotten: Forgotten) -> Path:
     """Where the model of this recipe, data and seed lies or will lie."""
+    learner = suited(learner, dataset)
     what = recipe_of(learner, dataset) | {
         "data": dataset.fingerprint, "seed": seed, "without": forgotten.key}
     if forgotten.requests:
@@ -52,6 +73,7 @@ def timed_here(record: dict[str, Any], path: Path) -> dict[str, Any]:
                                  if not name.endswith("processor_seconds")}
 
 
+@memory.told()
 def learn(
     learner: Learner,
     dataset: Dataset,
@@ -62,14 +84,19 @@ def learn(
 ) -> Stored:
     """A(D) or A(D_r): the stored model of this recipe, data and seed, or a newly trained one.
 
-    Given splits, the watch is told the curve on the way.
+    Given splits, the watch is told the curve on the way. Raises
+    :class:`~forget.errors.NoMemory` where there is too little for it.
     """
+    learner = suited(learner, dataset)
+    check_memory(learner, dataset)
     dataset = represent(learner, dataset, watch)
     path = home_of(learner, dataset, seed, forgotten)
     device = dataset.train.y.device
     if is_stored(learner, dataset, path, forgotten):
         stored = store.load(path) if dataset.private is None else dataset.private[path.name]
         return Stored(stored.model.to(device), timed_here(stored.record, path))
+    if dataset.private is None:
+        check_writable(path)
     use_fixed_threads()
     data = dataset.train.take(retained_rows(dataset, forgotten.ids))
     draw = generator(seed)
@@ -96,6 +123,7 @@ def learn(
     return stored
 
 
+@memory.told()
 def resume(path: Path, dataset: Dataset) -> Start:
     """The start from a model that an earlier run wrote, with what lies beside it.
 
@@ -130,8 +158,11 @@ def _forgotten_by(path: Path, stored: Stored, dataset: Dataset) -> Forgotten:
     return forgotten
 
 
+@memory.told()
 def start_from(learner: Learner, dataset: Dataset, seed: int, watch: Watch = UNWATCHED) -> Start:
     """The original that a run starts from: stored, or trained now and stored."""
+    learner = suited(learner, dataset)
+    check_memory(learner, dataset)
     dataset = represent(learner, dataset, watch)
     watch.phase("Training the original model")
     return Start(learn(learner, dataset, seed, watch=watch), learner)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from forget.errors import BadInput
+from forget.spelling import printable
 
 T = TypeVar("T")
 
@@ -47,9 +48,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         try:
             return self._load()[name]
         except KeyError:
-            raise BadInput(
-                f"there is no {self.kind} called '{name}'; choose one of: {', '.join(self)}"
-            ) from None
+            raise BadInput(f"there is no {self.kind} called '{printable(name)}'; choose one of: "
+                           f"{', '.join(self)}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._load()

@@ -12,6 +12,7 @@ from torch import Tensor
 from forget.data import Dataset, Samples
 from forget.device import derive, generator
 from forget.errors import BadInput
+from forget.spelling import nearest, printable, spelling
 
 FORMS = "class:NAME, random:COUNT or samples:ID,ID,…"
 
@@ -73,18 +74,22 @@ def parse_request(
         case "class":
             index = _class_index(what, dataset)
             of_class = dataset.train.y.cpu() == index
-            request = Request(spec, ids[of_class & left].unique(), index)
+            # By the class's own spelling: records and keys are made of it.
+            request = Request(f"class:{dataset.classes[index]}", ids[of_class & left].unique(),
+                              index)
         case "random":
             request = Request(spec, _draw(what, ids[left].unique(), seed, len(already.requests)))
         case "samples":
             request = Request(spec, _sample_ids(what, ids, already))
         case _:
-            raise BadInput(f"'{spec}' is not a request; write {FORMS}")
+            raise BadInput(f"'{printable(spec)}' is not a request; write {FORMS}")
     if not len(request):
-        raise BadInput(f"'{spec}' asks for nothing that is still there; ask for other samples")
+        raise BadInput(f"'{printable(spec)}' asks for nothing that is still there; ask for other "
+                       "samples")
     left &= ~torch.isin(ids, request.ids)
     if len(dataset.train.y.cpu()[left].unique()) < 2:
-        raise BadInput(f"'{spec}' leaves fewer than two classes to train on; ask for less")
+        raise BadInput(f"'{printable(spec)}' leaves fewer than two classes to train on; ask for "
+                       "less")
     return request
 
 
@@ -108,12 +113,16 @@ def keys_of(dataset: Dataset, forgotten: Forgotten) -> set[str]:
 
 
 def _class_index(name: str, dataset: Dataset) -> int:
-    try:
+    """The class of a name, or the only one that looks the same; others are not guessed at."""
+    if name in dataset.classes:
         return dataset.classes.index(name)
-    except ValueError:
-        raise BadInput(
-            f"'{dataset.name}' has no class '{name}'; it has {_shortened(dataset.classes)}"
-        ) from None
+    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == spelling(name)]
+    if len(alike) == 1:
+        return alike[0]
+    near = nearest(name, dataset.classes)
+    raise BadInput(f"'{dataset.name}' has no class '{printable(name)}'"
+                   + (f" (did you mean '{near}'?)" if near else "")
+                   + f"; it has {_shortened(dataset.classes)}")
 
 
 def _shortened(names: tuple[str, ...]) -> str:
@@ -143,5 +152,5 @@ def _sample_ids(text: str, known: Tensor, already: Forgotten) -> Tensor:
 def _whole(text: str, what: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12):
-        raise BadInput(f"'{text}' is not {what}; write {FORMS}")
+        raise BadInput(f"'{printable(text)}' is not {what}; write {FORMS}")
     return int(digits)

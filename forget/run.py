@@ -6,11 +6,11 @@ import dataclasses
 import torch
 from torch import nn
 
-from forget import store
+from forget import memory, store
 from forget.certificate import coverage, data_sha256, retained_rows
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
-from forget.learn import home_of, is_stored, learn
+from forget.learn import check_memory, home_of, is_stored, learn
 from forget.measure import Measured, Splits
 from forget.methods import Method, Proof, Task, check_suits
 from forget.metrics.guessing import Learnt
@@ -24,6 +24,7 @@ from forget.times import Took, mean
 from forget.watch import UNWATCHED, Curve, Watch
 
 
+@memory.told()
 def run(
     dataset: Dataset,
     start: Start,
@@ -40,6 +41,7 @@ def run(
     """
     check_suits(method, start.learner)
     use_fixed_threads()
+    check_memory(start.learner, dataset)
     raw, dataset = dataset, represent(start.learner, dataset, watch)
     splits = Splits(dataset, request, start.forgotten)
     threshold = (calibrate(start.learner, dataset, start.origin.get("seed", seed), watch)
@@ -82,6 +84,7 @@ def run(
     return _with_references(result, dataset, references, watch, same_run=True)
 
 
+@memory.told()
 def add_references(
     result: Result, dataset: Dataset, references: int, watch: Watch = UNWATCHED
 ) -> Result:

@@ -19,6 +19,7 @@ from forget.data import Dataset, evenly
 from forget.data.files import write_atomically
 from forget.device import THREADS, derive, generator
 from forget.errors import BadInput
+from forget.learn import check_memory, suited
 from forget.learners import Learner
 from forget.measure import Splits
 from forget.methods import Method
@@ -111,6 +112,8 @@ def small_world(
 
     Of a class as large a share as of the rest is taken; of single samples all, up to a thousand.
     """
+    learner = suited(learner, dataset)
+    check_memory(learner, dataset)
     dataset = represent(learner, dataset, watch)
     rows = _rows(len(dataset.train), request, seed, samples)
     asked = torch.isin(rows, request.ids)

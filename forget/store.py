@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from forget import models
 from forget.data.files import sha256_of, write_atomically
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
+from forget.models import with_old_scales
+from forget.models.foreign import recognise
 from forget.paths import OWN, downloads
 from forget.pickles import load_tensors
 
@@ -29,6 +29,9 @@ MANIFEST = "manifest.json"
 TRAINED = "trained"
 SECRET = ".secret.safetensors"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
+STATE_DICTS = ("state_dict", "model_state_dict", "model")
+"""What a training's checkpoint calls the network's weights, beside the rest that it holds."""
+
 MAX_BYTES = 64 << 20
 """Of someone else's checkpoint; the largest known network for pictures of 256 pixels has half."""
 
@@ -169,7 +172,7 @@ def _built(
         raise ValueError("its inputs have more numbers than the model has weights")
     with torch.device("meta"):
         planned = learner.build(shape, n_classes, torch.Generator()).state_dict()
-    tensors = models.with_old_scales(tensors, planned)
+    tensors = with_old_scales(tensors, planned)
     if {name: value.shape for name, value in planned.items()} != {
             name: value.shape for name, value in tensors.items()}:
         raise ValueError("its tensors are not its model's")
@@ -256,8 +259,9 @@ def read_foreign(path: Path) -> nn.Module:
     except Exception as error:  # torch.load raises whatever the file's bytes lead it to
         raise DamagedFile(f"{path.name} cannot be read as a checkpoint of plain tensors "
                           f"({type(error).__name__}): save its state_dict again") from error
-    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
-        tensors = tensors["state_dict"]
+    if isinstance(tensors, dict):
+        inside = [tensors[name] for name in STATE_DICTS if isinstance(tensors.get(name), dict)]
+        tensors = inside[0] if inside else tensors
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()
     ):
@@ -267,24 +271,20 @@ def read_foreign(path: Path) -> nn.Module:
 
 
 def _recognised(tensors: dict[str, Tensor], path: Path) -> nn.Module:
-    """The known network of these tensors; it is built without memory first, since some wrong shapes
-    make up a network that has far more weights than they."""
+    """The known network of these tensors."""
     if sum(value.numel() * value.element_size() for value in tensors.values()
            if value.layout == torch.strided) > path.stat().st_size:
         raise DamagedFile(f"{path.name} names more numbers than it holds: save the network's "
                           "state_dict again")
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that nothing is copied there
-            models.recognise(tensors)
-        return models.recognise(tensors)
+        return recognise(tensors, ordered=path.suffix != ".safetensors")
     except RuntimeError as error:  # of kinds of numbers that torch cannot calculate with
         raise DamagedFile(f"{path.name} holds tensors that are not plain floating-point numbers: "
                           "save the network's state_dict again") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Tensors in the order of their layers: the format itself keeps none."""
+    """Tensors layer by layer as far as their names tell: the format itself keeps no order."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     return {name: tensors[name] for name in sorted(tensors, key=_layer_order)}

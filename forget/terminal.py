@@ -1,6 +1,9 @@
 """What the commands share on a terminal: arguments, and progress on standard error."""
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from typing import Any
 
@@ -11,6 +14,32 @@ from forget.errors import BadInput
 from forget.watch import Watch
 
 MAX_SEED = 2**63 - 1
+
+
+def say_any_text() -> None:
+    """Let both outputs take letters that the terminal does not have, as escapes like \\xe9."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def unsaid(error: OSError) -> int:
+    """The exit status where the system refused a file, or to take what was printed.
+
+    Whoever reads may have had enough, as ``head`` has: then nothing more is said to them, also by
+    Python at its end.
+    """
+    what = (f"'{error.filename}' could not be read or written" if error.filename else
+            "not all that was printed was taken")
+    with contextlib.suppress(OSError):
+        print(f"forget: {what} ({error.strerror})", file=sys.stderr, flush=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return 1
 
 
 def add_common(sub: argparse.ArgumentParser) -> None:

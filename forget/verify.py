@@ -25,6 +25,7 @@ from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
 from forget.learners.convex import SOLVED, Convex
 from forget.methods.certified import Certified
+from forget.paths import given_file
 from forget.private import commitment, keyed_hash
 from forget.represent import represent
 from forget.request import Forgotten
@@ -76,9 +77,7 @@ def verify(
     Raises :class:`BadInput` for a file that is not there, and where the retained samples cannot be
     told from the forgotten ones.
     """
-    for path in (certificate, model, secret):
-        if path is not None and not path.is_file():
-            raise BadInput(f"there is no file '{path}'; give the one that a run wrote")
+    check_files(certificate, model, secret)
     stated, checks = _read(certificate)
     if not stated:
         return checks
@@ -116,6 +115,13 @@ def verify(
         if reference:
             checks.append(_against_reference(stated, stored, learner, train, watch))
     return checks
+
+
+def check_files(*paths: Path | None) -> None:
+    """Refuse a file that is not there; None is one that was not given."""
+    for path in paths:
+        if path is not None and not given_file(path):
+            raise BadInput(f"there is no file '{path}'; give the one that a run wrote")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Check]]:

@@ -45,7 +45,8 @@ from forget.methods import METHODS
 from forget.methods.certified import Certified
 from forget.methods.retrain import Retrain
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER
-from forget.models import ARCHITECTURES, build, recognise, shapes_of
+from forget.models import ARCHITECTURES, build, shapes_of
+from forget.models.foreign import recognise
 from forget.models.linear import Linear
 from forget.represent import represent
 from forget.request import NOTHING, Forgotten, keys_of, parse_request

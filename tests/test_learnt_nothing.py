@@ -17,7 +17,8 @@ from forget.methods import METHODS
 from forget.metrics.accuracy import Predictions
 from forget.metrics.guessing import Learnt
 from forget.metrics.verdict import MATCHES, UNLEARNT, judge
-from forget.models import Standardise, build, recognise
+from forget.models import Standardise, build
+from forget.models.foreign import recognise
 from forget.models.mlp import MLP
 from forget.represent import recipe_of
 from forget.request import NOTHING, parse_request

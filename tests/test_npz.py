@@ -267,14 +267,88 @@ def test_a_wrong_number_of_channels_is_refused(saved, channels):
 
 
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
-@pytest.mark.parametrize("y", [
-    np.zeros(40), np.array(["a"] * 40), np.zeros(40, bool), np.zeros((40, 1), int),
-    np.eye(40, 3, dtype=int), np.array(0), np.zeros(39, int), np.zeros(41, int),
-    np.zeros(0, int), np.zeros(40, "M8[s]"),
-], ids=lambda y: f"{y.dtype} {y.shape}")  # fmt: skip
-def test_labels_of_a_wrong_kind_or_length_are_refused(saved, name, y):
+@pytest.mark.parametrize(("y", "says"), [
+    (np.full(40, 0.5), "and 0.5 is none"), (np.full(40, np.nan), "and nan is none"),
+    (np.full(40, np.inf), "and inf is none"), (np.full(40, 2.0**53), "float64 of 9007199254740992"),
+    (np.full(40, 2048, np.float16), "float16 of 2048 or more"),
+    (np.full(40, -(2.0**24), np.float32), "float32 of 16777216 or more"),
+    (np.array(["1"] * 40), "it holds text; number"), (np.array([b"1"] * 40), "it holds text"),
+    (np.zeros(40, complex), "complex numbers"), (np.zeros(40, "M8[s]"), "it holds dates"),
+    (np.zeros(40, "i4,i4"), "records of several fields"),
+    (np.eye(40, 3, dtype=int), r"3 numbers a row; .* y_\w+\.argmax"),
+    (np.eye(40, 40, dtype=bool), r"40 numbers a row; .* y_\w+\.argmax"),
+    (np.array(0), r"the shape \(\)"), (np.zeros(39, int), r"the shape \(39,\)"),
+    (np.zeros(41, int), r"the shape \(41,\)"), (np.zeros(0, int), r"the shape \(0,\)"),
+    (np.zeros((8, 5), int), r"the shape \(8, 5\)"), (np.zeros((40, 0), int), "the shape"),
+], ids=str)  # fmt: skip
+def test_labels_of_a_wrong_kind_or_length_are_refused_with_what_they_are(saved, name, y, says):
     x = {"x_test": np.zeros((40, 9, 7), np.uint8), "y_test": np.arange(40) % 3}
-    refused(saved(**(x | {name: y})), f"{name} must be 40 integers")
+    refused(saved(**(x | {name: y})), f"{name} must be 40 whole numbers, .*{says}")
+
+
+@pytest.mark.parametrize(("train", "test"), [
+    ("i8", "u8"), ("u8", "i8"), ("i1", "u8"), ("u1", "i8"), (">u8", "<i8"), ("f8", "u8"),
+    ("u8", "f4"), ("f2", "i1"), ("g", "u8"),
+])  # fmt: skip
+def test_labels_of_two_kinds_are_compared_as_the_numbers_they_are(saved, train, test):
+    given_arrays = arrays()
+    dataset = Npz(saved(y_train=given_arrays["y_train"].astype(train),
+                        y_test=given_arrays["y_test"].astype(test))).load()  # fmt: skip
+    assert dataset.train.y.tolist() == given_arrays["y_train"].tolist()
+    assert _test_labels(dataset) == sorted(given_arrays["y_test"].tolist())
+
+
+def _test_labels(dataset) -> list[int]:
+    return sorted(int(dataset.classes[i]) for part in (dataset.test, dataset.held_out)
+                  for i in part.y.tolist())  # fmt: skip
+
+
+def test_neighbouring_labels_that_a_float_cannot_tell_apart_stay_apart(saved):
+    """numpy compares int64 with uint64 as float64: a third of the test rows got the right class."""
+    labels = [2**62, 2**62 + 1, 2**62 + 2]
+    given_arrays = arrays(labels=(0, 1, 2))
+    dataset = Npz(saved(y_train=(given_arrays["y_train"] + 2**62).astype("i8"),
+                        y_test=given_arrays["y_test"].astype("u8") + np.uint64(2**62))).load()
+    assert dataset.classes == tuple(map(str, labels))
+    assert _test_labels(dataset) == sorted((given_arrays["y_test"] + 2**62).tolist())
+
+
+def test_labels_beyond_the_signed_integers_keep_their_names(saved):
+    given_arrays = arrays(labels=(0, 1, 2))
+    big = {name: given_arrays[name].astype("u8") + np.uint64(2**64 - 3)
+           for name in ("y_train", "y_test")}
+    dataset = Npz(saved(**big)).load()
+    assert dataset.classes == tuple(str(2**64 - 3 + label) for label in range(3))
+    assert dataset.train.y.tolist() == given_arrays["y_train"].tolist()
+
+
+def test_a_negative_label_is_no_huge_unsigned_one(saved):
+    y = arrays()["y_train"].astype("i8") - 1
+    refused(saved(y_train=y, y_test=arrays()["y_test"].astype("u8") + np.uint64(2**64 - 3)),
+            f"y_test has class {2**64 - 3}, which y_train does not have")
+
+
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1), (-1, 1, 1)])
+def test_labels_in_one_column_are_one_a_row(saved, shape):
+    given_arrays = arrays()
+    dataset = Npz(saved(y_train=given_arrays["y_train"].reshape(shape),
+                        y_test=given_arrays["y_test"].reshape(shape))).load()  # fmt: skip
+    assert dataset.train.y.tolist() == given_arrays["y_train"].tolist()
+    assert _test_labels(dataset) == sorted(given_arrays["y_test"].tolist())
+
+
+def test_truth_values_are_the_labels_0_and_1(saved):
+    given_arrays = arrays(labels=(0, 1))
+    dataset = Npz(saved(y_train=given_arrays["y_train"].astype(bool),
+                        y_test=given_arrays["y_test"])).load()  # fmt: skip
+    assert dataset.classes == ("0", "1")
+    assert dataset.train.y.tolist() == given_arrays["y_train"].tolist()
+
+
+@pytest.mark.parametrize("name", ["own.NPZ", "OWN.Npz"])
+def test_the_ending_may_be_in_capitals(saved, tmp_path, name):
+    Path(saved()).rename(tmp_path / name)
+    assert find_dataset(str(tmp_path / name)).load().classes == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(("n_train", "n_test"), [(9, 30), (40, 9), (0, 30), (40, 0)])

@@ -151,7 +151,7 @@ def test_who_asks_is_forgotten_and_the_exit_status_does_not_judge(forget, files)
     assert [one.name for one in contributors()] == [BEN.name]
     assert ANA.name not in out
     status, out, _ = forget("erase", ANA.name)
-    assert (status, out) == (0, "nothing is held about this contributor\n")
+    assert (status, out) == (2, "")
 
 
 def test_a_method_and_its_knobs_can_be_chosen(forget, files):
@@ -309,15 +309,28 @@ def test_what_is_held_and_found_is_shown(forget, files):
         in shown["found"]
 
 
-def test_an_unknown_name_is_no_error(forget):
-    status, out, _ = forget("trace", "Nobody Known")
-    assert (status, out) == (0, "the records hold nothing about this contributor\n"
+def test_an_unknown_name_is_told_so_after_the_search(forget):
+    status, out, err = forget("trace", "Nobody Known")
+    assert (status, out) == (2, "the records hold nothing about this contributor\n"
                                 "a search of the whole data folder found nothing\n")
+    assert "nothing is held about this contributor" in err
     status, out, _ = forget("trace", "Nobody Known", "--json")
-    assert status == 0
+    assert status == 2
     assert json.loads(out) == {"samples": 0, "models": {}, "waiting": [], "ledger_entries": [],
                                "kept_photos": 0, "found": []}
     assert not database.path().exists(), "looking makes no records"
+
+
+@pytest.mark.parametrize("typed", [
+    "josé  alvarez", "Jose Álvares", "'José Álvarez'", "JOSÉ ÁLVAREZ"])
+def test_an_unknown_name_is_told_the_nearest(forget, files, typed):
+    forget("teach", "small", *files(ANA), "--by", "José Álvarez", "--label", ANA.name)
+    for command in ("trace", "erase"):
+        status, _, err = forget(command, typed)
+        assert status == 2
+        assert err.endswith("did you mean 'José Álvarez'?\n")
+    status, out, _ = forget("trace", "  Jose\u0301   A\u0301lvarez")  # another form of the same
+    assert (status, "4 samples" in out) == (0, True)
 
 
 def test_after_erasing_even_the_files_themselves_lead_to_nothing(forget, files):

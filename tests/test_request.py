@@ -99,7 +99,6 @@ def test_random_draws_from_every_class():
         ("Class:a", "not a request"), (":", "not a request"), (" class:a", "not a request"),
         ("class", "no class ''"), ("class:", "no class ''"), ("class:z", "no class 'z'"),
         ("class:A", "no class 'A'"), ("class:0", "no class '0'"), ("class:a,b", "no class 'a,b'"),
-        ("class: a", "no class"),
         ("random:", "not a count"), ("random:x", "not a count"), ("random:-1", "not a count"),
         ("random:1.5", "not a count"), ("random:1e2", "not a count"), ("random:nan", "not a count"),
         ("random:²", "not a count"), ("random:" + "9" * 5000, "not a count"),
@@ -121,6 +120,52 @@ def test_a_wrong_request_is_refused_and_told_why(spec, says):
 def test_an_unknown_class_is_told_the_classes():
     with pytest.raises(BadInput, match="it has a, b, c, d"):
         parse_request("class:z", TINY, 0)
+
+
+NAMES = ("José Álvarez", "Anna  Lena", "ＡＢＣ", "7", "straße")
+
+
+def named(names: tuple[str, ...] = NAMES) -> Dataset:
+    """The small data with classes of these names; those beyond the data's four have no sample."""
+    return Dataset("named", names, TINY.train, TINY.held_out, TINY.test)
+
+
+@pytest.mark.parametrize(("typed", "index"), [
+    ("José Álvarez", 0), ("Jose\u0301 A\u0301lvarez", 0), ("José  Álvarez", 0),
+    (" José Álvarez ", 0), ("José\u00a0Álvarez", 0), ("José\tÁlvarez\n", 0),
+    ("José\u2003\u202fÁlvarez", 0), ("Anna  Lena", 1), ("Anna Lena", 1), (" 7", 3),
+])  # fmt: skip
+def test_a_class_is_known_in_every_spelling_that_looks_the_same(typed, index):
+    request = parse_request(f"class:{typed}", named(), 0)
+    assert request.class_index == index
+    assert request.spec == f"class:{NAMES[index]}", "records and keys are made of one spelling"
+
+
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("josé álvarez", "José Álvarez"), ("Jose Alvarez", "José Álvarez"),
+    ("'José Álvarez'", "José Álvarez"), ("“José Álvarez”", "José Álvarez"),
+    ("José\u200bÁlvarez", "José Álvarez"), ("José Alvares", "José Álvarez"),
+    ("ABC", "ＡＢＣ"), ("abc", "ＡＢＣ"), ("STRASSE", "straße"), ('"7"', "7"),
+])  # fmt: skip
+def test_a_class_that_is_nearly_named_is_asked_back_and_not_guessed(typed, meant):
+    with pytest.raises(BadInput, match=rf"\(did you mean '{meant}'\?\); it has"):
+        parse_request(f"class:{typed}", named(), 0)
+
+
+def test_an_exact_name_is_meant_before_one_that_looks_the_same():
+    names = ("José", "Jose\u0301", "c", "d")
+    for index, name in enumerate(names):
+        assert parse_request(f"class:{name}", named(names), 0).class_index == index
+    with pytest.raises(BadInput, match="has no class"):
+        parse_request("class: José", named(names), 0)
+
+
+@pytest.mark.parametrize("typed", ["x" * 10**6, "\x1b[31m\n7", "\ud800", "\u202e7"])
+def test_an_odd_name_is_refused_in_one_short_line(typed):
+    with pytest.raises(BadInput) as caught:
+        parse_request(f"class:{typed}", named(tuple(map(str, range(10_000)))), 0)
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
 
 
 def test_an_unknown_class_among_many_is_told_a_short_list():

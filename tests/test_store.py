@@ -400,6 +400,121 @@ def test_safetensors_whose_alphabetical_order_mixes_layers_are_put_in_order(tmp_
     assert agrees(store.read_foreign(tmp_path / "net.safetensors"), foreign)
 
 
+def by_names(foreign: nn.Sequential, names: list[str]) -> dict[str, torch.Tensor]:
+    layers = [layer for layer in foreign if isinstance(layer, nn.Linear)]
+    return {f"{name}.{what}": getattr(layer, what).detach()
+            for name, layer in zip(names, layers, strict=True) for what in ("weight", "bias")}
+
+
+def saved(tensors: dict[str, torch.Tensor], file) -> None:
+    (torch.save if file.suffix == ".pt" else safetensors.torch.save_file)(tensors, file)
+
+
+BOTH = pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+WRAPPED = pytest.mark.parametrize("pattern", [
+    "module.{}", "_orig_mod.{}", "module._orig_mod.{}", "_orig_mod.module.{}",
+    "module.module.{}", "_orig_mod.module._orig_mod.module.{}", "model.{}", "module.net.body.{}",
+    "{}._orig_mod", "module.{}.module",
+])  # fmt: skip
+
+
+@BOTH
+@WRAPPED
+@pytest.mark.parametrize("names", [["fc1", "fc2", "fc3"], ["0", "2", "4"]], ids=str)
+def test_a_wrappers_part_of_the_names_is_passed_over(tmp_path, suffix, pattern, names):
+    foreign = foreign_mlp()
+    saved(by_names(foreign, [pattern.format(name) for name in names]), tmp_path / f"net{suffix}")
+    assert agrees(store.read_foreign(tmp_path / f"net{suffix}"), foreign)
+
+
+@BOTH
+@WRAPPED
+def test_a_wrapped_network_of_this_program_keeps_its_scaling(tmp_path, suffix, pattern):
+    model = SmallCNN(1, 28, 10)
+    model.scale.shift.fill_(3.0)
+    tensors = {}
+    for name, value in model.state_dict().items():
+        layer, _, what = name.rpartition(".")
+        tensors[f"{pattern.format(layer)}.{what}"] = value.contiguous()
+    saved(tensors, tmp_path / f"net{suffix}")
+    assert same_tensors(store.read_foreign(tmp_path / f"net{suffix}").state_dict(),
+                        model.state_dict())
+
+
+def test_what_the_wrappers_themselves_save_is_recognised(tmp_path):
+    foreign = foreign_mlp()
+    for wrapped in (nn.DataParallel(foreign), torch.compile(foreign),
+                    torch.compile(nn.DataParallel(foreign))):
+        torch.save(wrapped.state_dict(), tmp_path / "net.pt")
+        assert agrees(store.read_foreign(tmp_path / "net.pt"), foreign)
+
+
+def test_a_layer_with_and_without_a_wrapper_is_refused(tmp_path):
+    tensors = by_names(foreign_mlp(), ["fc1", "fc2", "fc3"])
+    torch.save(tensors | {"module.fc1.weight": torch.zeros(64, 784)}, tmp_path / "net.pt")
+    with pytest.raises(DamagedFile, match="a layer twice"):
+        store.read_foreign(tmp_path / "net.pt")
+
+
+@BOTH
+@pytest.mark.parametrize("names", [
+    ["input", "hidden", "output"], ["stem", "body", "head"], ["z", "y", "x"], ["fc3", "fc2", "fc1"],
+    ["dense_9", "dense", "dense_1"], ["fc1", "fc10", "fc2"],
+], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_layers_are_found_by_their_shapes_whatever_their_names(tmp_path, suffix, names, shuffled):
+    foreign = foreign_mlp()
+    tensors = by_names(foreign, names)
+    saved(dict(sorted(tensors.items())) if shuffled else tensors, tmp_path / f"net{suffix}")
+    assert agrees(store.read_foreign(tmp_path / f"net{suffix}"), foreign)
+
+
+def square() -> nn.Sequential:
+    """A network of which two layers have one shape: 64-64-64-10."""
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(),
+                         nn.Linear(64, 10))
+
+
+@BOTH
+@pytest.mark.parametrize("names", [
+    ["fc2", "fc10", "fc11"], ["hidden9", "hidden10", "out"], ["0", "2", "4"],
+    ["fc1", "fc2", "fc3"], ["module.layers.9", "module.layers.10", "module.layers.11"],
+], ids=" ".join)  # fmt: skip
+def test_numbers_in_the_names_order_layers_of_one_shape(tmp_path, suffix, names):
+    foreign = square()
+    saved(by_names(foreign, names), tmp_path / f"net{suffix}")
+    model = store.read_foreign(tmp_path / f"net{suffix}")
+    assert same_tensors(dict(zip("abcdef", model.parameters(), strict=True)),
+                        dict(zip("abcdef", foreign.parameters(), strict=True)))
+
+
+def test_the_order_of_a_pt_file_orders_layers_of_one_shape(tmp_path):
+    foreign = square()
+    torch.save(by_names(foreign, ["stem", "body", "head"]), tmp_path / "net.pt")
+    first = next(store.read_foreign(tmp_path / "net.pt").parameters())
+    assert torch.equal(first, foreign[0].weight)
+
+
+@pytest.mark.parametrize(("suffix", "names"), [
+    (".safetensors", ["stem", "body", "head"]), (".safetensors", ["input", "hidden", "out"]),
+    (".pt", ["layer2", "layer1", "out"]),
+])  # fmt: skip
+def test_layers_of_one_shape_whose_order_nothing_tells_are_refused(tmp_path, suffix, names):
+    saved(by_names(square(), names), tmp_path / f"net{suffix}")
+    with pytest.raises(DamagedFile, match="do not say which comes first") as caught:
+        store.read_foreign(tmp_path / f"net{suffix}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model"])
+def test_weights_beside_an_optimizers_state_are_found(tmp_path, name):
+    foreign = foreign_mlp()
+    optimizer = torch.optim.SGD(foreign.parameters(), momentum=0.9)
+    torch.save({"epoch": 3, name: foreign.state_dict(), "loss": 0.5,
+                "optimizer_state_dict": optimizer.state_dict()}, tmp_path / "net.pt")
+    assert agrees(store.read_foreign(tmp_path / "net.pt"), foreign)
+
+
 def test_the_programs_own_mlp_is_recognised_with_its_scaling(path):
     stored = stored_model("mlp")
     stored.model.scale.shift.fill_(3.0)

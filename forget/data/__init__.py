@@ -15,6 +15,7 @@ from torch import Tensor
 from forget.data.files import Bundle
 from forget.errors import BadInput
 from forget.registry import Registry
+from forget.spelling import printable
 
 
 def evenly(n: int, most: int) -> Tensor:
@@ -187,7 +188,7 @@ def find_dataset(spec: str) -> DatasetSource:
     named = [name for name, cls in DATASETS.items() if not cls.takes_path]
     if spec not in named:
         raise BadInput(
-            f"there is no dataset '{spec}'; give one of {', '.join(named)}, "
+            f"there is no dataset '{printable(spec)}'; give one of {', '.join(named)}, "
             "or the path of a folder of photos or of an .npz file that exists"
         )
     return DATASETS[spec]()

@@ -282,8 +282,22 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         _write_atomically(path, data, mode)
 
 
+def check_writable(path: Path) -> None:
+    """Raise :class:`CannotWrite`, before long work, where :func:`write_atomically` would."""
+    with on_disk():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = _temporary(path)
+        os.close(handle)
+        os.unlink(name)
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside ``path``, open, and its name; a long name is shortened to leave room."""
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+
+
 def _write_atomically(path: Path, data: bytes, mode: int) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -9,6 +9,7 @@ from forget.data.photos import PARTS, PhotoSource
 from forget.errors import BadInput
 from forget.faces.archive import photos_from_folder
 from forget.faces.people import Photo, printable
+from forget.paths import given_folder
 
 
 @DATASETS.register
@@ -26,7 +27,7 @@ class Folder(PhotoSource):
     @classmethod
     def accepts(cls, spec: str) -> bool:
         """Any folder; one that happens to be called as a dataset is meant by its path only."""
-        return spec not in ("", *DATASETS) and Path(spec).is_dir()
+        return spec not in ("", *DATASETS) and given_folder(spec)
 
     @property
     def dataset_name(self) -> str:

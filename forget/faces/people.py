@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,17 +19,13 @@ from forget.errors import BadImage, BadInput
 from forget.faces import Embedded
 from forget.faces.copies import copies_among
 from forget.faces.embed import AnyEmbedder, key_of, the_face_meant, try_embed
+from forget.spelling import MAX_NAME, is_control, printable, spelling
 
 MIN_PHOTOS = 2
 MIN_PEOPLE = 2
-MAX_NAME = 80
 
 EMBEDDED = "embedded"
 """Under this name a private dataset's dictionary keeps what is known of its photos."""
-
-JOINERS = "\u200c\u200d"
-"""Invisible signs that words in several scripts, and some emoji, are made with."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
@@ -78,21 +73,6 @@ def natural(name: str) -> tuple[str, str]:
     return re.sub("[0-9]+", number, name.casefold()), name
 
 
-def printable(name: str) -> str:
-    """A name as it can be shown: one line, nothing invisible in it, not too long.
-
-    >>> printable("a\\nb")
-    'a�b'
-    """
-    shown = "".join("\ufffd" if _is_control(sign) else sign for sign in name)
-    return shown if len(shown) <= 2 * MAX_NAME else f"{shown[:2 * MAX_NAME]}…"
-
-
-def _is_control(sign: str) -> bool:
-    """Whether it is no letter but tells what to do with others, breaks the line, or is no text."""
-    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in JOINERS
-
-
 def person_name(text: str) -> str:
     """A person's name in its one spelling: composed letters (NFC), single spaces, none around it.
 
@@ -107,14 +87,9 @@ def person_name(text: str) -> str:
     if len(name) > MAX_NAME:
         raise BadInput(f"the name “{printable(name)[:20]}…” has {len(name)} letters: give one of "
                        f"at most {MAX_NAME}")
-    if any(map(_is_control, name)):
+    if any(map(is_control, name)):
         raise BadInput(f"the name “{printable(name)}” has control characters in it: type it anew")
     return name
-
-
-def spelling(text: str) -> str:
-    """One spelling for all that look the same: composed letters, single spaces, none around it."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,

@@ -14,6 +14,10 @@ from forget.knobs import Knobs, make
 from forget.registry import Registry
 from forget.steps import Step
 
+COPIES = 8
+"""As many times a model's weights are there at once: gradients, two moments, the original, the
+unlearned, the retrained and a file's bytes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Learner(Knobs, ABC):
@@ -40,6 +44,21 @@ class Learner(Knobs, ABC):
         self, model: nn.Module, data: Samples, generator: torch.Generator
     ) -> Iterator[Step]:
         """Train ``model`` in place, yielding after each step."""
+
+    def suited(self, input_shape: tuple[int, ...], n_classes: int) -> "Learner":
+        """This recipe, with what it leaves open settled by the size of the data."""
+        return self
+
+    def memory(self, n: int, input_shape: tuple[int, ...], n_classes: int) -> int:
+        """Bytes that training on n samples, preparing and one request take at most, estimated; the
+        data and what is measured come on top."""
+        return COPIES * self.model_bytes(input_shape, n_classes)
+
+    def model_bytes(self, input_shape: tuple[int, ...], n_classes: int) -> int:
+        """Of an untrained model's weights; none of them is made."""
+        with torch.device("meta"):
+            model = self.build(input_shape, n_classes, torch.Generator())
+        return sum(one.numel() * one.element_size() for one in model.parameters())
 
     def feature_map(self, input_shape: tuple[int, ...]) -> Features | None:
         """The fixed features that this learner's models put a head on, None for raw inputs."""

@@ -21,6 +21,13 @@ from forget.steps import Step, mapped
 SOLVED = 1e-8
 """Gradient norm to which every objective is solved, in float64."""
 
+MOST_ROWS = 8192
+"""Of a softmax Hessian: 270 MB a copy, and five seconds to factorise on one core."""
+
+CURVATURES, WEIGHTS, OUTPUTS = 8, 20, 5
+"""Copies that are there at once: of the curvature (formed, shifted, factorised, inverted, and once
+more without what is forgotten), of the weights (each iterate is kept), and of all outputs."""
+
 RADIUS = 16.0
 """Norm of a row in residual mode, so that entries are about 1 at 256 features; 1 in Guo mode."""
 
@@ -71,9 +78,28 @@ class Convex(Learner):
     def feature_map(self, input_shape):
         return features_for(self.features, input_shape)
 
+    def suited(self, input_shape, n_classes):
+        """Softmax has one Hessian for all columns: where it would be too large, auto takes one
+        class against the rest, with a block a column."""
+        rows = self.feature_map(input_shape).size * n_classes
+        too_large = self.loss == "auto" and n_classes > 2 and rows > MOST_ROWS
+        return dataclasses.replace(self, loss="ovr") if too_large else self
+
+    def memory(self, n, input_shape, n_classes):
+        d = self.feature_map(input_shape).size
+        columns, coupled = n_classes, loss_called(self._loss).coupled
+        curvature = (columns * d) ** 2 if coupled else columns * d**2
+        held = (8 if self.mode == "guo" else 4) * curvature  # bytes of one of its copies
+        return CURVATURES * held + WEIGHTS * 8 * d * columns + OUTPUTS * 8 * n * columns
+
     def build(self, input_shape, n_classes, generator):
-        name = ("ovr" if self.mode == "guo" else "softmax") if self.loss == "auto" else self.loss
-        return Head(self.feature_map(input_shape), self.radius, loss_called(name), n_classes)
+        return Head(self.feature_map(input_shape), self.radius, loss_called(self._loss), n_classes)
+
+    @property
+    def _loss(self) -> str:
+        if self.loss == "auto":
+            return "ovr" if self.mode == "guo" else "softmax"
+        return self.loss
 
     def objective(self, model: Head, data: Samples, linear: Tensor | None = None) -> Objective:
         """The objective over ``data``, in float64 on the data's device."""

@@ -92,6 +92,11 @@ class Sisa(Learner):
         networks = [self.network(input_shape, n_classes, generator) for _ in range(self.shards)]
         return Ensemble(networks, n_classes, self.aggregation)
 
+    def memory(self, n, input_shape, n_classes):
+        # Each checkpoint holds its network's weights and two moments.
+        return (super().memory(n, input_shape, n_classes)
+                + 3 * 2 * self.slices * self.model_bytes(input_shape, n_classes))
+
     def divided(self, seed: int, n_classes: int) -> Sharding:
         """How samples are divided under a seed."""
         return Sharding(self.shards, self.slices, self.sharding, n_classes, seed)

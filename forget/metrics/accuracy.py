@@ -23,11 +23,12 @@ def predict(model: nn.Module, x: Tensor, between: Callable[[], None] = lambda: N
     parts = []
     for part in x.split(PART):
         between()
-        parts.append(logits_of(model, part).cpu())
-    logits = torch.cat(parts)
-    if not logits.isfinite().all():
-        raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try again")
-    return logits.double().log_softmax(1)
+        logits = logits_of(model, part).cpu()
+        if not logits.isfinite().all():
+            raise Diverged("the model's outputs are not finite: undo, take a smaller lr and try "
+                           "again")
+        parts.append(logits.double().log_softmax(1))
+    return torch.cat(parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Predictions:
     @property
     def per_class(self) -> list[float | None]:
         """Accuracy of each class, None where it has no sample."""
-        matrix = self.matrix
-        totals = matrix.sum(1).tolist()
-        right = matrix.diagonal().tolist()
+        n_classes = self.log_p.shape[1]
+        totals = torch.bincount(self.y, minlength=n_classes).tolist()
+        right = torch.bincount(self.y[self.guess == self.y], minlength=n_classes).tolist()
         return [hit / total if total else None for hit, total in zip(right, totals, strict=True)]

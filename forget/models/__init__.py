@@ -5,13 +5,12 @@ so a checkpoint is all that is needed to predict.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from forget.errors import DamagedFile
 from forget.registry import Registry
 
 CHUNK = 256
@@ -142,58 +141,6 @@ def logits_of(model: nn.Module, x: Tensor) -> Tensor:
 def features_of(model: nn.Module, x: Tensor) -> Tensor:
     """What the output layer reads (N, d) for all of ``x``: ``model.embed`` in chunks."""
     return torch.cat([model.embed(part) for part in x.split(CHUNK)])
-
-
-def recognise(tensors: dict[str, Tensor]) -> Architecture:
-    """The known architecture whose parameters have these shapes, with these values in it.
-
-    Names are an architecture's own, in any order, or free, in the order of the layers;
-    ``scale.shift`` and ``scale.span`` are taken where they are given. Raises :class:`DamagedFile`
-    for shapes of no known architecture and for tensors that are not plain finite numbers.
-    """
-    if not _plain(tensors):
-        raise DamagedFile("this checkpoint holds tensors that are not plain floating-point numbers "
-                          "in memory: save the network's state_dict again")
-    if not all(bool(value.isfinite().all()) for value in tensors.values()):
-        raise DamagedFile("this checkpoint holds NaN or infinite weights: use another one")
-    constants = {name: tensors[name] for name in ("scale.shift", "scale.span") if name in tensors}
-    for architecture in ARCHITECTURES.values():
-        weights = _in_order(tensors.keys() - constants.keys(), tensors, architecture)
-        model = architecture.from_shapes([tuple(value.shape) for value in weights])
-        if model is not None and constants.keys() <= model.state_dict().keys():
-            names = [name for name, _ in model.named_parameters()]
-            state = model.state_dict()
-            scales = with_old_scales(constants, state)
-            if any(value.shape != state[name].shape for name, value in scales.items()):
-                continue
-            model.load_state_dict(state | dict(zip(names, weights, strict=True)) | scales)
-            return model
-    raise DamagedFile(
-        "the shapes in this checkpoint fit no known architecture "
-        f"({', '.join(ARCHITECTURES)}): use one that was saved by this program"
-    )
-
-
-def _plain(tensors: dict[str, Tensor]) -> bool:
-    """Whether all are dense real numbers, few enough to build a network of their size."""
-    dense = all(value.layout == torch.strided and value.device.type == "cpu"
-                and value.is_floating_point() and value.numel() for value in tensors.values())
-    return dense and sum(value.numel() for value in tensors.values()) <= MAX_WEIGHTS
-
-
-def _in_order(
-    names: Set[str], tensors: dict[str, Tensor], architecture: type[Architecture]
-) -> list[Tensor]:
-    """Weights layer by layer where the names are the architecture's, else as they come."""
-    layers = list(architecture.titles)
-    if {name.rpartition(".")[0] for name in names} != set(layers):
-        return [value for name, value in tensors.items() if name in names]
-
-    def place(name: str) -> tuple[int, bool]:
-        layer, _, what = name.rpartition(".")
-        return layers.index(layer), what != "weight"
-
-    return [tensors[name] for name in sorted(names, key=place)]
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from forget.data.files import read_limited
 from forget.data.images import MAX_BYTES
 from forget.errors import BadInput, NotVerified
+from forget.faces.kept import kept_people
 from forget.knobs import make
 from forget.learners import LEARNERS, learner_for
 from forget.methods import METHODS, Method
@@ -17,6 +18,7 @@ from forget.records.bases import BASES, Base, base_called
 from forget.records.check import check
 from forget.records.contributions import add
 from forget.records.database import MODELS, reading, writing
+from forget.spelling import nearest
 from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
 
@@ -77,14 +79,14 @@ def _teach(options: argparse.Namespace) -> None:
     base = base_called(options.base)
     if options.files and not (options.by and options.label):
         raise BadInput("say who gives the files and what they show: --by NAME --label LABEL")
+    files = [read_limited(path, MAX_BYTES) for path in options.files]
     with Bars() as bars:
         base.dataset(bars.bytes)
         recipe = _recipe(base, options)
         taught.check_way(base, options.how)
         warm()
         if options.files:
-            given = [(options.label, base.read(read_limited(path, MAX_BYTES)))
-                     for path in options.files]
+            given = [(options.label, base.read(data)) for data in files]
             new = add(base, options.by, given)
             print(f"{new} of {len(given)} samples are new")
         try:
@@ -117,8 +119,7 @@ def _erase(options: argparse.Namespace) -> None:
     settings = assignments(options.knobs)
     held = trace.held(options.contributor)
     if held.empty:
-        print("nothing is held about this contributor")
-        return
+        raise _unknown(held.name)
     with Bars() as bars:
         warm()
         methods = {name: _method(base_called(name), options.method, settings)
@@ -198,7 +199,13 @@ def _trace(options: argparse.Namespace) -> None:
             "samples": len(held.samples), "models": held.models, "waiting": list(held.waiting),
             "ledger_entries": list(held.entries), "kept_photos": len(held.photos),
             "found": [{"file": hit.file, "what": hit.what} for hit in hits]}, indent=2))
-        return
+    else:
+        _say_where(held, hits)
+    if held.empty and not hits and not files:
+        raise _unknown(held.name)
+
+
+def _say_where(held: trace.Held, hits: list[trace.Hit]) -> None:
     if held.empty:
         print("the records hold nothing about this contributor")
     else:
@@ -216,6 +223,14 @@ def _trace(options: argparse.Namespace) -> None:
         print(f"found {hit.what} in {hit.file}")
     if not hits:
         print("a search of the whole data folder found nothing")
+
+
+def _unknown(name: str) -> BadInput:
+    with reading() as db:
+        names = [row[0] for row in db.execute("SELECT name FROM contributor")]
+    near = nearest(name, [*names, *kept_people()])
+    return BadInput("nothing is held about this contributor: it was erased, or the name is written "
+                    "otherwise" + (f"; did you mean '{near}'?" if near else ""))
 
 
 def _ledger(options: argparse.Namespace) -> None:

@@ -42,7 +42,8 @@ class Loss(ABC):
 
     @abstractmethod
     def root(self, p: Tensor) -> Tensor:
-        """A (n, K, K) with A A^T each sample's Hessian with respect to its scores."""
+        """A (n, K, K) with A A^T each sample's Hessian with respect to its scores; its diagonal
+        (n, K) where columns do not meet."""
 
     @abstractmethod
     def curvature(self, p: Tensor, directions: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class OneVsRest(Loss):
         return slope
 
     def root(self, p):
-        return torch.diag_embed((p * (1 - p)).sqrt())
+        return (p * (1 - p)).sqrt()
 
     def _own(self, y: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Rows and columns of the samples' own columns."""

@@ -139,9 +139,9 @@ def data_curvature(loss: Loss, rows: Tensor, radius: float, p: Tensor) -> Tensor
 def curvature_root(loss: Loss, rows: Tensor, radius: float, p: Tensor) -> Tensor:
     """U with U U^T = :func:`data_curvature` of a few rows: (1, K d, m K), or (K, d, m)."""
     x = rows.to(p.dtype) * radius
-    root = loss.root(p)  # (m, K, K)
+    root = loss.root(p)  # (m, K, K), or (m, K)
     if not loss.coupled:
-        return torch.einsum("md,mk->kdm", x, root.diagonal(dim1=1, dim2=2))
+        return torch.einsum("md,mk->kdm", x, root)
     return torch.einsum("md,mkc->kdmc", x, root).reshape(1, p.shape[1] * x.shape[1], -1)
 
 

@@ -1,0 +1,55 @@
+"""Names as people write them: one spelling, how they are shown, and which one may be meant."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+
+MAX_NAME = 80
+"""Letters of a name, and twice as many of one that is shown."""
+
+JOINERS = "\u200c\u200d"
+"""Invisible signs that words in several scripts, and some emoji, are made with."""
+
+QUOTES = "'\"`´‘’‚“”„«»‹›"
+
+
+def spelling(text: str) -> str:
+    """One spelling for all that look the same: composed letters, single spaces, none around it."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def printable(name: str) -> str:
+    """A name as it can be shown: one line, nothing invisible in it, not too long.
+
+    >>> printable("a\\nb")
+    'a�b'
+    """
+    shown = "".join("\ufffd" if is_control(sign) else sign for sign in name)
+    return shown if len(shown) <= 2 * MAX_NAME else f"{shown[:2 * MAX_NAME]}…"
+
+
+def is_control(sign: str) -> bool:
+    """Whether it is no letter but tells what to do with others, breaks the line, or is no text."""
+    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in JOINERS
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that was most likely meant: the same but for case, quotes and accents, or else for
+    a few letters; None where none is near.
+
+    >>> nearest("Jose", ["Ana", "José"])
+    'José'
+    """
+    asked, by_core = _core(name), {}
+    for one in names:
+        by_core.setdefault(_core(one), one)
+    found = difflib.get_close_matches(asked, by_core, n=1, cutoff=0.7) if asked else []
+    return by_core[found[0]] if found else None
+
+
+def _core(name: str) -> str:
+    """What is left of a name without case, quotes, accents and what cannot be seen."""
+    letters = unicodedata.normalize("NFKD", name[:2 * MAX_NAME].casefold())
+    unseen = (sign for sign in letters if is_control(sign) and not sign.isspace())
+    passed_over = {*unseen, *QUOTES, *filter(unicodedata.combining, letters)}
+    return spelling("".join(sign for sign in letters if sign not in passed_over))
