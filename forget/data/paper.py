@@ -1,0 +1,301 @@
+"""From a picture of a digit on any paper to MNIST's form: find the ink, judge it, scale, centre.
+
+MNIST's digits are scaled into a 20 x 20 box and centred by their centre of mass in 28 x 28
+(http://yann.lecun.com/exdb/mnist/); a digit on paper gets the same treatment.
+"""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from forget.errors import BadImage, EmptyDrawing
+
+SIDE = 28
+BOX = 20
+WORK_BOX = 5 * BOX
+PEN = 9.0
+"""Width in the 100-pixel working box of a stroke as wide as MNIST's, about two of its pixels."""
+
+LARGEST = 400
+"""Longest side, in pixels, at which the ink of every picture is looked for."""
+
+BROADEST = 131
+"""Pixels of :data:`LARGEST`: what a square of this side fits into is no stroke of a pen."""
+
+MIN_CONTRAST = 24
+"""Grey levels between ink and paper under which a picture counts as empty."""
+
+DARKEST = 0.35
+"""Of the brightest paper: darker ground, such as a table, gets no finer eye than this."""
+
+MOST_BOXES = 4
+"""One in the other."""
+
+TOUCHING = np.ones((3, 3))
+
+NOTHING = "there is no digit here yet: draw one, or give a picture of one"
+SEVERAL = "there is more than one digit here: give one at a time"
+TOO_MUCH = ("this is too full to be one digit: draw it with a thinner pen, or give a picture of a "
+            "digit on plain paper")
+NOISE = ("there are marks all over and none stands out as a digit: give a picture of one digit on "
+         "plain paper")
+
+
+def digit_from_picture(image: Image.Image) -> np.ndarray:
+    """A grey picture of one digit as MNIST would have it: (28, 28) uint8, white ink on black.
+
+    Works for dark ink on light paper and for light on dark, for a digit in a corner, for a pen
+    thinner than MNIST's, for light that falls unevenly, and beside or inside frames, tables,
+    boxes and rulings. Raises :class:`~forget.errors.EmptyDrawing` where there is no ink and
+    :class:`~forget.errors.BadImage` where it is not one digit.
+    """
+    grey = _at_working_size(image)
+    blur = 2 * max(4, LARGEST // max(image.size)) + 1  # a step's width in pixels
+    found, refusals = [], []
+    for light in (False, True):
+        try:
+            found.append(_find(grey, light, blur))
+        except BadImage as refusal:
+            refusals.append(refusal)
+    if not found:
+        raise min(refusals, key=lambda refusal: isinstance(refusal, EmptyDrawing))
+    ink = max(found, key=lambda ink: max(ink.shape))
+    return as_mnist(ink)
+
+
+def as_mnist(ink: np.ndarray) -> np.ndarray:
+    """Ink (H, W), 0..255 and cut to its box, as MNIST would have it: (28, 28) uint8."""
+    ink = _thicken(_resized(ink, WORK_BOX / max(ink.shape)))
+    digit = _resized(ink, BOX / max(ink.shape))
+    digit = np.clip(digit * (255 / digit.max()), 0, 255)
+    return _centred(digit)
+
+
+def _at_working_size(image: Image.Image) -> np.ndarray:
+    scale = LARGEST / max(image.size)
+    size = [max(1, round(side * scale)) for side in image.size]
+    how = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
+    return np.asarray(image.resize(size, how), dtype=np.float32)
+
+
+def _find(picture: np.ndarray, light: bool, blur: int) -> np.ndarray:
+    """The one digit in dark (or light) ink: its ink (H, W), 0..255, cut to its box."""
+    grey = ndimage.gaussian_filter(picture, 1.0)
+    paper = _paper(grey, light)
+    apart = grey - paper if light else paper - grey
+    ink = _ink(apart, paper, light)
+    faint = ink > 0.3
+    drawn = _without_boxes(_without_lines(faint))
+    kept = _one_digit(drawn & (ink > 0.5))
+    _judge(kept)
+    cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
+    if not _has_edges(kept, cut, picture, apart, blur):
+        raise EmptyDrawing(NOTHING)
+    near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
+    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
+    soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
+    return soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+
+
+def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
+    """How much each pixel stands out from the paper around it: 0 paper, 1 ink."""
+    if apart.max() < MIN_CONTRAST:
+        raise EmptyDrawing(NOTHING)
+    ink = apart / (paper + MIN_CONTRAST if light else np.maximum(paper, DARKEST * paper.max()))
+    most = np.sort(ink.ravel())[-max(1, ink.size // 500)]
+    return ink / np.median(ink[ink >= most / 2])
+
+
+def _has_edges(kept: np.ndarray, cut: np.ndarray, picture: np.ndarray, apart: np.ndarray,
+               blur: int) -> bool:
+    """Whether the picture has a step all along the ink's outline.
+
+    A part of the paper that is too narrow to be told from ink, such as that between a digit and
+    the sheet's edge, ends somewhere without one.
+    """
+    outline = kept & ~ndimage.binary_erosion(kept) & ~cut
+    step = ndimage.maximum_filter(picture, blur) - ndimage.minimum_filter(picture, blur)
+    return (step >= 0.6 * ndimage.maximum_filter(apart, blur))[outline].mean() > 0.95
+
+
+def _paper(grey: np.ndarray, light: bool) -> np.ndarray:
+    """The paper under the ink: the picture without what is narrower than :data:`BROADEST`.
+
+    A closing (of light ink: an opening), which keeps steps and slopes of the light as they are.
+    The world outside counts as ink, and so does not give back what reaches over the edge.
+    """
+    outside = np.pad(grey, BROADEST, constant_values=255 if light else 0)
+    smooth = ndimage.grey_opening if light else ndimage.grey_closing
+    paper = smooth(outside, size=(BROADEST, BROADEST))
+    return paper[BROADEST:-BROADEST, BROADEST:-BROADEST]
+
+
+def _without_lines(mask: np.ndarray) -> np.ndarray:
+    return mask
+
+
+def _without_boxes(mask: np.ndarray) -> np.ndarray:
+    """Without boxes and frames: marks with four straight thin sides, whatever touches them."""
+    for _ in range(MOST_BOXES):
+        labels, _ = ndimage.label(mask, TOUCHING)
+        cut = [(mark, inside) for mark in _marks(labels) if mark.longest > 0.2 * LARGEST
+               and (inside := _inside_box(labels[mark.box] == mark.number, mark.at)) is not None]
+        if not cut:
+            break
+        mask = mask.copy()
+        for mark, inside in cut:
+            mask[mark.box] &= inside | (labels[mark.box] != mark.number)
+    return mask
+
+
+def _inside_box(mark: np.ndarray, at: tuple[bool, ...]) -> np.ndarray | None:
+    """The pixels inside the four sides of a box; None where the mark has not got such sides.
+
+    ``at``: which sides (left, top, right, bottom) the picture's edge has cut off.
+    """
+    if min(mark.shape) < 0.15 * max(mark.shape):
+        return None
+    inside = np.ones_like(mark)
+    for turn, cut in enumerate(at):
+        if cut:
+            continue
+        turned = np.rot90(mark, turn)
+        side = _straight_side(turned, max(mark.shape))
+        if side is None or side[1] > 0.1 * max(mark.shape):
+            return None
+        end = side[0] + side[1] + max(1, 0.5 * side[1])
+        inside &= np.rot90(np.arange(turned.shape[1]) > end[:, None], -turn)
+    return inside
+
+
+def _straight_side(mark: np.ndarray, longest: int) -> tuple[np.ndarray, float] | None:
+    """The straight left side of a mark: its place in each row, and how thick the ink is there."""
+    rows = np.flatnonzero(mark.any(1))
+    first = mark[rows].argmax(1)
+    fits = first < 0.2 * longest
+    for _ in range(3):
+        if fits.sum() < 0.75 * len(mark):
+            return None
+        line = np.polynomial.Polynomial.fit(rows[fits], first[fits], 1)
+        fits = np.abs(first - line(rows)) <= max(2, 0.025 * longest)
+    if fits.sum() < 0.8 * len(mark):
+        return None
+    ends = np.argmin(np.pad(mark[rows], ((0, 0), (0, 1)))
+                     | (np.arange(mark.shape[1] + 1) < first[:, None]), axis=1)
+    return line(np.arange(len(mark))), float(np.median((ends - first)[fits]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """Ink that hangs together: its number, its area in pixels, its box (two slices)."""
+
+    number: int
+    area: int
+    box: tuple[slice, slice]
+    at: tuple[bool, bool, bool, bool]
+    """Whether it reaches the picture's edge: left, top, right, bottom."""
+
+    @property
+    def at_edge(self) -> bool:
+        return any(self.at)
+
+    @property
+    def height(self) -> int:
+        return self.box[0].stop - self.box[0].start
+
+    @property
+    def width(self) -> int:
+        return self.box[1].stop - self.box[1].start
+
+    @property
+    def longest(self) -> int:
+        return max(self.height, self.width)
+
+
+def _marks(labels: np.ndarray) -> list[Mark]:
+    areas = np.bincount(labels.ravel())
+    height, width = labels.shape
+    return [Mark(number, int(areas[number]), box, (
+                box[1].start == 0, box[0].start == 0,
+                box[1].stop == width, box[0].stop == height))
+            for number, box in enumerate(ndimage.find_objects(labels), 1)]
+
+
+def _one_digit(mask: np.ndarray) -> np.ndarray:
+    """The marks that make up the digit."""
+    labels, _ = ndimage.label(mask, TOUCHING)
+    marks = _marks(labels)
+    if not marks:
+        raise EmptyDrawing(NOTHING)
+    main = max(marks, key=lambda mark: mark.area * (0.2 if mark.at_edge else 1))
+    away = ndimage.distance_transform_edt(labels != main.number)
+    parts = [main.number]
+    for mark in marks:
+        if mark is main or mark.area < 0.04 * main.area:
+            continue
+        gap = ndimage.minimum(away, labels, mark.number) / main.longest
+        if _is_another(mark, main, gap):
+            if not mark.at_edge:
+                raise BadImage(SEVERAL)
+        elif gap < 0.35 and not (mark.at_edge and not main.at_edge):
+            parts.append(mark.number)
+    return np.isin(labels, parts)
+
+
+def _is_another(mark: Mark, main: Mark, gap: float) -> bool:
+    beside = _overlap(mark.box[1], main.box[1]) <= 0
+    alike = min(mark.height, main.height) > 0.8 * max(mark.height, main.height)
+    return mark.longest > 0.5 * main.longest and (gap > 0.2 or (beside and alike and gap > 0.03))
+
+
+def _overlap(one: slice, other: slice) -> int:
+    return min(one.stop, other.stop) - max(one.start, other.start)
+
+
+def _judge(kept: np.ndarray) -> None:
+    """Refuse what no digit looks like; the bounds are those of MNIST's 60,000, with some room."""
+    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    longest = max(height, width)
+    if width > 1.9 * height:
+        raise BadImage(SEVERAL)
+    if kept.sum() > 0.62 * longest ** 2:
+        raise BadImage(TOO_MUCH)
+    if (kept & ~ndimage.binary_erosion(kept)).sum() / longest > 8:
+        raise BadImage(NOISE)
+    mark = kept[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    if width > 0.3 * height and sum(_straight_side(np.rot90(mark, turn), longest) is not None for turn in range(4)) > 2:
+        raise EmptyDrawing(NOTHING)
+
+
+def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize((width, height), how))
+
+
+def _thicken(ink: np.ndarray) -> np.ndarray:
+    """Widen a pen thinner than MNIST's; a stroke is as wide as twice its area over its outline."""
+    mask = np.pad(ink > 100, 1)
+    outline = (mask & ~ndimage.binary_erosion(mask)).sum()
+    missing = PEN - 2 * mask.sum() / max(outline, 1)
+    radius = round(missing / 2)
+    if radius < 1:
+        return ink
+    padded = Image.fromarray(np.pad(ink, radius).astype(np.uint8))
+    return np.asarray(padded.filter(ImageFilter.MaxFilter(2 * radius + 1)), dtype=np.float32)
+
+
+def _centred(digit: np.ndarray) -> np.ndarray:
+    """Place a digit of at most 20 x 20 so that its centre of mass is the middle of 28 x 28."""
+    rows, columns = ndimage.center_of_mass(digit)
+    middle = (SIDE - 1) / 2
+    top, left = (
+        int(np.clip(round(middle - centre), 0, SIDE - side))
+        for centre, side in zip((rows, columns), digit.shape, strict=True)
+    )
+    out = np.zeros((SIDE, SIDE), np.uint8)
+    out[top : top + digit.shape[0], left : left + digit.shape[1]] = np.rint(digit)
+    return out
