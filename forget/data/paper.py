@@ -33,6 +33,9 @@ DARKEST = 0.35
 MOST_BOXES = 4
 """One in the other."""
 
+NEAR = 5
+"""Pixels from the picture's edge within which a mark is cut off by it."""
+
 TOUCHING = np.ones((3, 3))
 
 NOTHING = "there is no digit here yet: draw one, or give a picture of one"
@@ -61,8 +64,7 @@ def digit_from_picture(image: Image.Image) -> np.ndarray:
             refusals.append(refusal)
     if not found:
         raise min(refusals, key=lambda refusal: isinstance(refusal, EmptyDrawing))
-    ink = max(found, key=lambda ink: max(ink.shape))
-    return as_mnist(ink)
+    return as_mnist(max(found, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
 
 
 def as_mnist(ink: np.ndarray) -> np.ndarray:
@@ -80,15 +82,24 @@ def _at_working_size(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize(size, how), dtype=np.float32)
 
 
-def _find(picture: np.ndarray, light: bool, blur: int) -> np.ndarray:
-    """The one digit in dark (or light) ink: its ink (H, W), 0..255, cut to its box."""
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """``ink``: a digit's (H, W), 0..255, cut to its box.  ``boxed``: a box was drawn round it."""
+
+    ink: np.ndarray
+    boxed: bool
+
+
+def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
+    """The one digit in dark (or light) ink."""
     grey = ndimage.gaussian_filter(picture, 1.0)
     paper = _paper(grey, light)
     apart = grey - paper if light else paper - grey
     ink = _ink(apart, paper, light)
     faint = ink > 0.3
-    drawn = _without_boxes(_without_lines(faint))
-    kept = _one_digit(drawn & (ink > 0.5))
+    ruled = _without_lines(faint)
+    drawn = _without_boxes(ruled)
+    kept = _one_digit(ink, drawn)
     _judge(kept)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
     if not _has_edges(kept, cut, picture, apart, blur):
@@ -96,7 +107,7 @@ def _find(picture: np.ndarray, light: bool, blur: int) -> np.ndarray:
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
-    return soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1], bool((drawn < ruled).any()))
 
 
 def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
@@ -157,16 +168,17 @@ def _inside_box(mark: np.ndarray, at: tuple[bool, ...]) -> np.ndarray | None:
     """
     if min(mark.shape) < 0.15 * max(mark.shape):
         return None
+    sides = {turn: _straight_side(np.rot90(mark, turn), max(mark.shape))
+             for turn in range(4) if not at[turn]}
+    if len(sides) < 3 or None in sides.values():
+        return None
+    pen = min(thick for _, thick in sides.values())  # where a digit touches a side, it is thicker
+    if pen > 0.07 * max(mark.shape):
+        return None
     inside = np.ones_like(mark)
-    for turn, cut in enumerate(at):
-        if cut:
-            continue
-        turned = np.rot90(mark, turn)
-        side = _straight_side(turned, max(mark.shape))
-        if side is None or side[1] > 0.1 * max(mark.shape):
-            return None
-        end = side[0] + side[1] + max(1, 0.5 * side[1])
-        inside &= np.rot90(np.arange(turned.shape[1]) > end[:, None], -turn)
+    for turn, (place, _) in sides.items():
+        turned = np.rot90(inside, turn)
+        turned &= np.arange(turned.shape[1]) > (place + 1.2 * pen + 1)[:, None]
     return inside
 
 
@@ -213,41 +225,55 @@ class Mark:
     def longest(self) -> int:
         return max(self.height, self.width)
 
+    def and_other(self, other: "Mark") -> int:
+        """The longest side of the box around both."""
+        return max(max(one.stop, two.stop) - min(one.start, two.start)
+                   for one, two in zip(self.box, other.box, strict=True))
+
 
 def _marks(labels: np.ndarray) -> list[Mark]:
     areas = np.bincount(labels.ravel())
     height, width = labels.shape
     return [Mark(number, int(areas[number]), box, (
-                box[1].start == 0, box[0].start == 0,
-                box[1].stop == width, box[0].stop == height))
+                box[1].start < NEAR, box[0].start < NEAR,
+                box[1].stop > width - NEAR, box[0].stop > height - NEAR))
             for number, box in enumerate(ndimage.find_objects(labels), 1)]
 
 
-def _one_digit(mask: np.ndarray) -> np.ndarray:
-    """The marks that make up the digit."""
-    labels, _ = ndimage.label(mask, TOUCHING)
-    marks = _marks(labels)
-    if not marks:
+def _one_digit(ink: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The marks that make up the digit, of those drawn: a mask (H, W)."""
+    labels, count = ndimage.label(drawn & (ink > 0.5), TOUCHING)
+    if not count:
         raise EmptyDrawing(NOTHING)
-    main = max(marks, key=lambda mark: mark.area * (0.2 if mark.at_edge else 1))
+    marks = _marks(labels)
+    levels = ndimage.mean(ink, labels, np.arange(1, count + 1))
+    main = max(marks, key=lambda mark: mark.area * levels[mark.number - 1] ** 2
+               * (0.2 if mark.at_edge else 1))
     away = ndimage.distance_transform_edt(labels != main.number)
     parts = [main.number]
     for mark in marks:
-        if mark is main or mark.area < 0.04 * main.area:
+        if mark is main or mark.area < 0.04 * main.area or mark.at_edge and not main.at_edge:
             continue
-        gap = ndimage.minimum(away, labels, mark.number) / main.longest
+        gap = ndimage.minimum(away, labels, mark.number) / mark.and_other(main)
         if _is_another(mark, main, gap):
-            if not mark.at_edge:
+            if levels[mark.number - 1] > 0.7 * levels[main.number - 1]:
                 raise BadImage(SEVERAL)
-        elif gap < 0.35 and not (mark.at_edge and not main.at_edge):
+        elif gap < 0.3:
             parts.append(mark.number)
     return np.isin(labels, parts)
 
 
 def _is_another(mark: Mark, main: Mark, gap: float) -> bool:
-    beside = _overlap(mark.box[1], main.box[1]) <= 0
+    """Whether a mark is a digit of its own, and no stroke of the main one's.
+
+    Strokes of one digit lie near each other; two digits beside each other are equally high.
+    """
     alike = min(mark.height, main.height) > 0.8 * max(mark.height, main.height)
-    return mark.longest > 0.5 * main.longest and (gap > 0.2 or (beside and alike and gap > 0.03))
+    beside = _overlap(mark.box[1], main.box[1]) <= 0
+    below = (_overlap(mark.box[0], main.box[0]) <= 0
+             and all(one.height > 0.9 * one.width for one in (mark, main)))
+    return mark.height > 0.5 * main.height and (
+        gap > 0.2 or (alike and (beside or below) and gap > 0.02))
 
 
 def _overlap(one: slice, other: slice) -> int:
@@ -263,8 +289,11 @@ def _judge(kept: np.ndarray) -> None:
         raise BadImage(SEVERAL)
     if kept.sum() > 0.62 * longest ** 2:
         raise BadImage(TOO_MUCH)
-    if (kept & ~ndimage.binary_erosion(kept)).sum() / longest > 8:
+    filled = ndimage.binary_closing(np.pad(kept, 3), iterations=3)  # chalk is full of little holes
+    if (filled & ~ndimage.binary_erosion(filled)).sum() / longest > 8:
         raise BadImage(NOISE)
+    if max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1])) > 0.5 * longest:
+        raise EmptyDrawing(NOTHING)
     mark = kept[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
     if width > 0.3 * height and sum(_straight_side(np.rot90(mark, turn), longest) is not None for turn in range(4)) > 2:
         raise EmptyDrawing(NOTHING)
