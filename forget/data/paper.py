@@ -64,7 +64,8 @@ def digit_from_picture(image: Image.Image) -> np.ndarray:
             refusals.append(refusal)
     if not found:
         raise min(refusals, key=lambda refusal: isinstance(refusal, EmptyDrawing))
-    return as_mnist(max(found, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
+    clear = [one for one in found if one.step > 0.4 * max(other.step for other in found)]
+    return as_mnist(max(clear, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
 
 
 def as_mnist(ink: np.ndarray) -> np.ndarray:
@@ -84,10 +85,14 @@ def _at_working_size(image: Image.Image) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """``ink``: a digit's (H, W), 0..255, cut to its box.  ``boxed``: a box was drawn round it."""
+    """``ink``: a digit's (H, W), 0..255, cut to its box.  ``boxed``: a box was drawn round it.
+
+    ``step``: grey levels between paper and ink.
+    """
 
     ink: np.ndarray
     boxed: bool
+    step: float
 
 
 def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
@@ -102,12 +107,18 @@ def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
     kept = _one_digit(ink, drawn)
     _judge(kept)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
-    if not _has_edges(kept, cut, picture, apart, blur):
+    outline = kept & ~ndimage.binary_erosion(kept) & ~cut
+    step = ndimage.maximum_filter(picture, blur) - ndimage.minimum_filter(picture, blur)
+    steep = step >= 0.6 * ndimage.maximum_filter(apart, blur)
+    if not outline.any() or steep[outline].mean() < 0.95:
+        # A part of the paper that is too narrow to be told from ink, such as that between a digit
+        # and the sheet's edge: it ends somewhere without a step.
         raise EmptyDrawing(NOTHING)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
-    return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1], bool((drawn < ruled).any()))
+    return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1],
+                 bool((drawn < ruled).any()), float(np.median(step[outline])))
 
 
 def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
@@ -117,18 +128,6 @@ def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
     ink = apart / (paper + MIN_CONTRAST if light else np.maximum(paper, DARKEST * paper.max()))
     most = np.sort(ink.ravel())[-max(1, ink.size // 500)]
     return ink / np.median(ink[ink >= most / 2])
-
-
-def _has_edges(kept: np.ndarray, cut: np.ndarray, picture: np.ndarray, apart: np.ndarray,
-               blur: int) -> bool:
-    """Whether the picture has a step all along the ink's outline.
-
-    A part of the paper that is too narrow to be told from ink, such as that between a digit and
-    the sheet's edge, ends somewhere without one.
-    """
-    outline = kept & ~ndimage.binary_erosion(kept) & ~cut
-    step = ndimage.maximum_filter(picture, blur) - ndimage.minimum_filter(picture, blur)
-    return (step >= 0.6 * ndimage.maximum_filter(apart, blur))[outline].mean() > 0.95
 
 
 def _paper(grey: np.ndarray, light: bool) -> np.ndarray:
