@@ -62,7 +62,6 @@ def grain(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.nda
 
 def texture(rng: np.random.Generator, size: tuple[int, int], colour) -> np.ndarray:
     """A table: streaks of wood or a cloth's grain, in one colour."""
-    width, height = size
     streaks = resized(rng.normal(size=(int(rng.integers(20, 80)), 3)), size)
     if rng.random() < 0.5:
         streaks = resized(rng.normal(size=(3, int(rng.integers(20, 80)))), size)
@@ -83,7 +82,7 @@ def packed(picture: np.ndarray, rng: np.random.Generator, noise: float = 2.0) ->
 
 
 def drawn_over(picture: np.ndarray, draw_lines, softness: float = 0.6) -> np.ndarray:
-    """The picture with what ``draw_lines(ImageDraw, picture's size)`` draws on it, slightly soft."""
+    """The picture with what ``draw_lines(ImageDraw, size)`` draws on it, slightly soft."""
     mask = Image.new("L", picture.shape[1::-1], 0)
     colour = draw_lines(ImageDraw.Draw(mask), mask.size)
     cover = np.asarray(mask.filter(ImageFilter.GaussianBlur(softness)), np.float32)[..., None] / 255
@@ -322,7 +321,8 @@ def folded_corner(digit, rng):
     picture = sheet(digit, rng, share=(0.5, 0.7))
     height, width = picture.shape[:2]
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    x, y = (width - 1 - x if rng.random() < 0.5 else x), (height - 1 - y if rng.random() < 0.5 else y)
+    x = width - 1 - x if rng.random() < 0.5 else x
+    y = height - 1 - y if rng.random() < 0.5 else y
     reach = [rng.uniform(0.08, 0.25) * side for side in (width, height)]
     inside = 1 - x / reach[0] - y / reach[1]
     back = np.asarray(pick(rng, ((205, 200, 190), (120, 118, 112), (40, 38, 36), (20, 18, 16))))
@@ -356,7 +356,7 @@ def bad_jpeg(digit, rng):
 
 
 def large_photo(digit, rng):
-    """A telephone's photo, 2000 to 3000 pixels, the digit rather small on the sheet, uneven light."""
+    """A telephone's photo, 2000 to 3000 pixels, the digit rather small, uneven light."""
     side = int(rng.integers(2000, 3001))
     picture = sheet(digit, rng, side // 2, share=(0.2, 0.6))
     light = 1 - rng.uniform(0, 0.5) * along(rng, picture.shape[1::-1])

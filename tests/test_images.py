@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from forget.data import images
+from forget.data import images, paper
 from forget.data.images import digit_from_drawing, digit_from_picture, read_image
 from forget.errors import BadImage, BadInput, EmptyDrawing
 
@@ -120,7 +120,7 @@ def test_a_thin_pen_is_widened_towards_mnists(width):
 
 
 def test_a_thin_pen_would_be_thin_without_being_widened(monkeypatch):
-    monkeypatch.setattr(images, "PEN", 0.0)
+    monkeypatch.setattr(paper, "PEN", 0.0)
     assert digit_from_picture(seven(500, 0.01)).mean() / SEVEN.mean() < 0.35
 
 

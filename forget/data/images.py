@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from forget.data.paper import digit_from_picture
+from forget.data.paper import LARGEST, digit_from_picture
 from forget.errors import BadImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")

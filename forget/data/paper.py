@@ -19,7 +19,7 @@ PEN = 9.0
 """Width in the 100-pixel working box of a stroke as wide as MNIST's, about two of its pixels."""
 
 LARGEST = 400
-"""Longest side, in pixels, at which the ink of every picture is looked for."""
+"""Side, in pixels, of the square as large as every picture is made before its ink is looked for."""
 
 BROADEST = 131
 """Pixels of :data:`LARGEST`: what a square of this side fits into is no stroke of a pen."""
@@ -39,11 +39,16 @@ NEAR = 5
 TOUCHING = np.ones((3, 3))
 
 NOTHING = "there is no digit here yet: draw one, or give a picture of one"
+UNCLEAR = ("no digit stands out here: draw one, large and dark, or give a picture of one on plain "
+           "paper")
 SEVERAL = "there is more than one digit here: give one at a time"
-TOO_MUCH = ("this is too full to be one digit: draw it with a thinner pen, or give a picture of a "
-            "digit on plain paper")
-NOISE = ("there are marks all over and none stands out as a digit: give a picture of one digit on "
-         "plain paper")
+BLOT = ("this is a blot and no digit: draw one with a thinner pen, or give a picture of one on "
+        "plain paper")
+NOISE = ("there are marks all over and no digit stands out: give a picture of one digit on plain "
+         "paper")
+
+REFUSALS = (NOTHING, UNCLEAR, SEVERAL, BLOT, NOISE)
+"""What is said where dark and light ink are refused for two reasons: the later one."""
 
 
 def digit_from_picture(image: Image.Image) -> np.ndarray:
@@ -63,7 +68,7 @@ def digit_from_picture(image: Image.Image) -> np.ndarray:
         except BadImage as refusal:
             refusals.append(refusal)
     if not found:
-        raise min(refusals, key=lambda refusal: isinstance(refusal, EmptyDrawing))
+        raise max(refusals, key=lambda refusal: REFUSALS.index(str(refusal)))
     clear = [one for one in found if one.step > 0.4 * max(other.step for other in found)]
     return as_mnist(max(clear, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
 
@@ -77,7 +82,7 @@ def as_mnist(ink: np.ndarray) -> np.ndarray:
 
 
 def _at_working_size(image: Image.Image) -> np.ndarray:
-    scale = LARGEST / max(image.size)
+    scale = min(LARGEST / np.sqrt(image.width * image.height), 3 * LARGEST / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     how = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
     return np.asarray(image.resize(size, how), dtype=np.float32)
@@ -102,8 +107,7 @@ def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
     apart = grey - paper if light else paper - grey
     ink = _ink(apart, paper, light)
     faint = ink > 0.3
-    ruled = _without_lines(faint)
-    drawn = _without_boxes(ruled)
+    drawn = _without_boxes(faint)
     kept = _one_digit(ink, drawn)
     _judge(kept)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
@@ -113,12 +117,12 @@ def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
     if not outline.any() or steep[outline].mean() < 0.95:
         # A part of the paper that is too narrow to be told from ink, such as that between a digit
         # and the sheet's edge: it ends somewhere without a step.
-        raise EmptyDrawing(NOTHING)
+        raise BadImage(UNCLEAR)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
     return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1],
-                 bool((drawn < ruled).any()), float(np.median(step[outline])))
+                 bool((drawn < faint).any()), float(np.median(step[outline])))
 
 
 def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
@@ -126,7 +130,8 @@ def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
     if apart.max() < MIN_CONTRAST:
         raise EmptyDrawing(NOTHING)
     ink = apart / (paper + MIN_CONTRAST if light else np.maximum(paper, DARKEST * paper.max()))
-    most = np.sort(ink.ravel())[-max(1, ink.size // 500)]
+    strong = min(ink.size // 500, np.count_nonzero(ink > ink.max() / 2))
+    most = np.sort(ink.ravel())[-max(1, strong)]
     return ink / np.median(ink[ink >= most / 2])
 
 
@@ -140,10 +145,6 @@ def _paper(grey: np.ndarray, light: bool) -> np.ndarray:
     smooth = ndimage.grey_opening if light else ndimage.grey_closing
     paper = smooth(outside, size=(BROADEST, BROADEST))
     return paper[BROADEST:-BROADEST, BROADEST:-BROADEST]
-
-
-def _without_lines(mask: np.ndarray) -> np.ndarray:
-    return mask
 
 
 def _without_boxes(mask: np.ndarray) -> np.ndarray:
@@ -243,23 +244,37 @@ def _one_digit(ink: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """The marks that make up the digit, of those drawn: a mask (H, W)."""
     labels, count = ndimage.label(drawn & (ink > 0.5), TOUCHING)
     if not count:
-        raise EmptyDrawing(NOTHING)
-    marks = _marks(labels)
+        raise BadImage(UNCLEAR)
+    marks = [mark for mark in _marks(labels) if not _is_crease(mark, labels)]
+    if not marks:
+        raise BadImage(UNCLEAR)
     levels = ndimage.mean(ink, labels, np.arange(1, count + 1))
     main = max(marks, key=lambda mark: mark.area * levels[mark.number - 1] ** 2
                * (0.2 if mark.at_edge else 1))
     away = ndimage.distance_transform_edt(labels != main.number)
-    parts = [main.number]
+    parts, others = [main.number], 0
     for mark in marks:
-        if mark is main or mark.area < 0.04 * main.area or mark.at_edge and not main.at_edge:
+        if (mark is main or mark.area < 0.04 * main.area
+                or (mark.at_edge and not main.at_edge)):
             continue
         gap = ndimage.minimum(away, labels, mark.number) / mark.and_other(main)
         if _is_another(mark, main, gap):
-            if levels[mark.number - 1] > 0.7 * levels[main.number - 1]:
-                raise BadImage(SEVERAL)
+            others += bool(levels[mark.number - 1] > 0.7 * levels[main.number - 1])
         elif gap < 0.3:
             parts.append(mark.number)
+    if others:
+        raise BadImage(SEVERAL if others < 4 else NOISE)
     return np.isin(labels, parts)
+
+
+def _is_crease(mark: Mark, labels: np.ndarray) -> bool:
+    """Whether a mark is a straight line across a corner of the picture."""
+    left, top, right, bottom = mark.at
+    if (not ((left or right) and (top or bottom)) or mark.longest > 0.6 * max(labels.shape)
+            or mark.area < 10):
+        return False
+    spread = np.linalg.eigvalsh(np.cov(np.nonzero(labels[mark.box] == mark.number)))
+    return spread[0] < 0.02 * spread[1]
 
 
 def _is_another(mark: Mark, main: Mark, gap: float) -> bool:
@@ -270,7 +285,7 @@ def _is_another(mark: Mark, main: Mark, gap: float) -> bool:
     alike = min(mark.height, main.height) > 0.8 * max(mark.height, main.height)
     beside = _overlap(mark.box[1], main.box[1]) <= 0
     below = (_overlap(mark.box[0], main.box[0]) <= 0
-             and all(one.height > 0.9 * one.width for one in (mark, main)))
+             and all(one.height > 0.75 * one.width for one in (mark, main)))
     return mark.height > 0.5 * main.height and (
         gap > 0.2 or (alike and (beside or below) and gap > 0.02))
 
@@ -286,16 +301,19 @@ def _judge(kept: np.ndarray) -> None:
     longest = max(height, width)
     if width > 1.9 * height:
         raise BadImage(SEVERAL)
-    if kept.sum() > 0.62 * longest ** 2:
-        raise BadImage(TOO_MUCH)
+    if (kept.sum() > 0.62 * longest ** 2
+            or ndimage.distance_transform_edt(kept).max() > 0.3 * longest):
+        raise BadImage(BLOT)
     filled = ndimage.binary_closing(np.pad(kept, 3), iterations=3)  # chalk is full of little holes
-    if (filled & ~ndimage.binary_erosion(filled)).sum() / longest > 8:
+    _, grounds = ndimage.label(~filled)  # one around the digit, the others in its loops
+    if (filled & ~ndimage.binary_erosion(filled)).sum() > 8 * longest or grounds > 6:
         raise BadImage(NOISE)
     if max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1])) > 0.5 * longest:
-        raise EmptyDrawing(NOTHING)
+        raise BadImage(UNCLEAR)
     mark = kept[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    if width > 0.3 * height and sum(_straight_side(np.rot90(mark, turn), longest) is not None for turn in range(4)) > 2:
-        raise EmptyDrawing(NOTHING)
+    sides = [_straight_side(np.rot90(mark, turn), longest) for turn in range(4)]
+    if width > 0.3 * height and sides.count(None) < 2:
+        raise BadImage(UNCLEAR)
 
 
 def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
