@@ -355,6 +355,14 @@ def bad_jpeg(digit, rng):
     return out.getvalue()
 
 
+def out_of_focus(digit, rng):
+    """A photo that is blurred, or was taken while the hand moved."""
+    picture = sheet(digit, rng)
+    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+    blur = ImageFilter.GaussianBlur(rng.uniform(0.004, 0.018) * max(image.size))
+    return packed(np.asarray(image.filter(blur), np.float32), rng)
+
+
 def large_photo(digit, rng):
     """A telephone's photo, 2000 to 3000 pixels, the digit rather small, uneven light."""
     side = int(rng.integers(2000, 3001))
@@ -378,4 +386,5 @@ def small_picture(digit, rng):
 KINDS = {kind.__name__.replace("_", " "): kind for kind in (
     plain, border, frame, dark_table, other_table, box, box_touching, scanner_strip,
     falling_light, lamp, hard_shadow, soft_shadow, white_border, ruled, squared, coloured_ink,
-    chalkboard, folded_corner, two_tones, bad_jpeg, large_photo, small_picture)}  # fmt: skip
+    chalkboard, folded_corner, two_tones, bad_jpeg, out_of_focus, large_photo,
+    small_picture)}  # fmt: skip

@@ -198,4 +198,4 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 def digit_from_drawing(rgba: np.ndarray) -> np.ndarray:
     """The canvas's (H, W, 4) uint8 pixels as MNIST would have them: (28, 28) uint8, ink white."""
-    return digit_from_picture(_flatten(Image.fromarray(rgba, "RGBA")))
+    return digit_from_picture(_flatten(Image.fromarray(rgba, "RGBA")), canvas=True)

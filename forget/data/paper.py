@@ -51,20 +51,28 @@ REFUSALS = (NOTHING, UNCLEAR, SEVERAL, BLOT, NOISE)
 """What is said where dark and light ink are refused for two reasons: the later one."""
 
 
-def digit_from_picture(image: Image.Image) -> np.ndarray:
+def digit_from_picture(image: Image.Image, canvas: bool = False) -> np.ndarray:
     """A grey picture of one digit as MNIST would have it: (28, 28) uint8, white ink on black.
+
+    ``canvas``: it was drawn here, and what runs along its edge is ink and no table.
 
     Works for dark ink on light paper and for light on dark, for a digit in a corner, for a pen
     thinner than MNIST's, for light that falls unevenly, and beside or inside frames, tables,
     boxes and rulings. Raises :class:`~forget.errors.EmptyDrawing` where there is no ink and
     :class:`~forget.errors.BadImage` where it is not one digit.
     """
-    grey = _at_working_size(image)
-    blur = 2 * max(4, LARGEST // max(image.size)) + 1  # a step's width in pixels
+    picture = _at_working_size(image)
+    grey = ndimage.gaussian_filter(picture, 1.0)
+    if canvas:
+        most = np.bincount(picture.astype(np.uint8).ravel()).argmax()
+        papers = {bool(most < 128): np.full_like(grey, most)}
+    else:
+        papers = {light: _paper(grey, light) for light in (False, True)}
     found, refusals = [], []
-    for light in (False, True):
+    for light, paper in papers.items():
         try:
-            found.append(_find(grey, light, blur))
+            found.append(_find(picture, grey - paper if light else paper - grey,
+                               paper + MIN_CONTRAST if light else paper, canvas))
         except BadImage as refusal:
             refusals.append(refusal)
     if not found:
@@ -100,36 +108,47 @@ class Found:
     step: float
 
 
-def _find(picture: np.ndarray, light: bool, blur: int) -> Found:
-    """The one digit in dark (or light) ink."""
-    grey = ndimage.gaussian_filter(picture, 1.0)
-    paper = _paper(grey, light)
-    apart = grey - paper if light else paper - grey
-    ink = _ink(apart, paper, light)
+def _find(picture: np.ndarray, apart: np.ndarray, paper: np.ndarray, canvas: bool) -> Found:
+    """The one digit in dark (or light) ink, ``apart`` grey levels from the paper under it."""
+    ink = _ink(apart, paper)
     faint = ink > 0.3
     drawn = _without_boxes(faint)
     kept = _one_digit(ink, drawn)
-    _judge(kept)
+    _judge(kept, canvas)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
-    outline = kept & ~ndimage.binary_erosion(kept) & ~cut
-    step = ndimage.maximum_filter(picture, blur) - ndimage.minimum_filter(picture, blur)
-    steep = step >= 0.6 * ndimage.maximum_filter(apart, blur)
-    if not outline.any() or steep[outline].mean() < 0.95:
-        # A part of the paper that is too narrow to be told from ink, such as that between a digit
-        # and the sheet's edge: it ends somewhere without a step.
+    outline = kept & ~ndimage.binary_erosion(kept, border_value=1) & ~cut
+    steepness, step = _steps(picture, apart, ink, kept, outline)
+    if steepness < 0.95 and not canvas:
         raise BadImage(UNCLEAR)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
     return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1],
-                 bool((drawn < faint).any()), float(np.median(step[outline])))
+                 bool((drawn < faint).any()), step)
 
 
-def _ink(apart: np.ndarray, paper: np.ndarray, light: bool) -> np.ndarray:
+def _steps(picture: np.ndarray, apart: np.ndarray, ink: np.ndarray, kept: np.ndarray,
+           outline: np.ndarray) -> tuple[float, float]:
+    """The share of an outline at which the picture has a step, and its height in grey levels.
+
+    A part of the paper that is too narrow to be told from ink, such as that between a digit and
+    the sheet's edge, ends somewhere without a step.
+    """
+    if not outline.any():
+        return 0.0, 0.0
+    ramp = (ink > 0.25) & (ink < 0.75) & ndimage.binary_dilation(kept, iterations=10)
+    reach = max(4, round(2 * ramp.sum() / outline.sum()))  # wider where the picture is blurred
+    size = 2 * min(reach, 24) + 1
+    step = ndimage.maximum_filter(picture, size) - ndimage.minimum_filter(picture, size)
+    steep = step >= 0.6 * ndimage.maximum_filter(apart, size)
+    return float(steep[outline].mean()), float(np.median(step[outline]))
+
+
+def _ink(apart: np.ndarray, paper: np.ndarray) -> np.ndarray:
     """How much each pixel stands out from the paper around it: 0 paper, 1 ink."""
     if apart.max() < MIN_CONTRAST:
         raise EmptyDrawing(NOTHING)
-    ink = apart / (paper + MIN_CONTRAST if light else np.maximum(paper, DARKEST * paper.max()))
+    ink = apart / np.maximum(paper, DARKEST * paper.max())
     strong = min(ink.size // 500, np.count_nonzero(ink > ink.max() / 2))
     most = np.sort(ink.ravel())[-max(1, strong)]
     return ink / np.median(ink[ink >= most / 2])
@@ -139,11 +158,11 @@ def _paper(grey: np.ndarray, light: bool) -> np.ndarray:
     """The paper under the ink: the picture without what is narrower than :data:`BROADEST`.
 
     A closing (of light ink: an opening), which keeps steps and slopes of the light as they are.
-    The world outside counts as ink, and so does not give back what reaches over the edge.
+    The world outside counts as ink: so nothing that runs along the picture's edge does.
     """
-    outside = np.pad(grey, BROADEST, constant_values=255 if light else 0)
+    padded = np.pad(grey, BROADEST, constant_values=255 if light else 0)
     smooth = ndimage.grey_opening if light else ndimage.grey_closing
-    paper = smooth(outside, size=(BROADEST, BROADEST))
+    paper = smooth(padded, size=(BROADEST, BROADEST))
     return paper[BROADEST:-BROADEST, BROADEST:-BROADEST]
 
 
@@ -294,7 +313,7 @@ def _overlap(one: slice, other: slice) -> int:
     return min(one.stop, other.stop) - max(one.start, other.start)
 
 
-def _judge(kept: np.ndarray) -> None:
+def _judge(kept: np.ndarray, canvas: bool) -> None:
     """Refuse what no digit looks like; the bounds are those of MNIST's 60,000, with some room."""
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -308,7 +327,8 @@ def _judge(kept: np.ndarray) -> None:
     _, grounds = ndimage.label(~filled)  # one around the digit, the others in its loops
     if (filled & ~ndimage.binary_erosion(filled)).sum() > 8 * longest or grounds > 6:
         raise BadImage(NOISE)
-    if max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1])) > 0.5 * longest:
+    along = max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
+    if along > 0.5 * longest and not canvas:
         raise BadImage(UNCLEAR)
     mark = kept[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
     sides = [_straight_side(np.rot90(mark, turn), longest) for turn in range(4)]
