@@ -274,10 +274,8 @@ def _can_press(page: Page, key: str) -> bool:
 
 
 def scribble(draw: random.Random) -> np.ndarray:
-    """Three strokes that nobody else has drawn, (260, 260, 4) uint8."""
+    """A stroke down the paper that nobody else has drawn, (260, 260, 4) uint8."""
     image = Image.new("RGBA", (260, 260), "white")
-    pen = ImageDraw.Draw(image)
-    for _ in range(3):
-        pen.line([(draw.randrange(30, 230), draw.randrange(30, 230)) for _ in range(3)],
-                 fill="black", width=18, joint="curve")
+    path = [(draw.randrange(60, 200), y + draw.randrange(30)) for y in (20, 80, 140, 200)]
+    ImageDraw.Draw(image).line(path, fill="black", width=18, joint="curve")
     return np.asarray(image)

@@ -1,7 +1,5 @@
 """Give the model something: draw, upload or photograph it, say what it shows, and pile it up."""
 
-import contextlib
-
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -9,7 +7,7 @@ from streamlit_drawable_canvas import st_canvas
 from torch import Tensor
 
 from forget.data.images import FORMATS, MAX_BYTES, digit_from_drawing
-from forget.errors import BadInput, EmptyDrawing
+from forget.errors import BadImage, BadInput, EmptyDrawing
 from forget.faces.embedders import find_embedder
 from forget.paths import downloads
 from forget.records import bases
@@ -102,8 +100,12 @@ def draw_on(pad: Pad, name: str) -> np.ndarray | None:
     st.button("Clear", icon=":material/ink_eraser:", key=f"{name}.clear", on_click=pad.clear)
     if canvas.image_data is not None:  # else it shows the last drawing and has not said so yet
         pad.strokes, pad.digit = canvas.json_data, None
-        with contextlib.suppress(EmptyDrawing):
+        try:
             pad.digit = digit_from_drawing(canvas.image_data)
+        except EmptyDrawing:
+            pass  # the empty paper says so itself
+        except BadImage as refusal:
+            st.warning(sentence(refusal))
     return pad.digit
 
 

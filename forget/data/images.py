@@ -1,18 +1,14 @@
-"""Pictures from people: read without trusting them; a photo as it is, a digit in MNIST's form.
-
-MNIST's digits are scaled into a 20 x 20 box and centred by their centre of mass in 28 x 28
-(http://yann.lecun.com/exdb/mnist/); a drawn or uploaded digit gets the same treatment.
-"""
+"""Pictures from people: read without trusting them; a photo as it is, a digit as grey."""
 
 import io
 import warnings
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageFilter, UnidentifiedImageError
-from scipy import ndimage
+from PIL import Image, UnidentifiedImageError
 
-from forget.errors import BadImage, EmptyDrawing
+from forget.data.paper import LARGEST, digit_from_picture
+from forget.errors import BadImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 PHOTO_FORMATS = (*FORMATS, "PPM")
@@ -51,18 +47,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What EXIF's orientation asks for."""
-
-SIDE = 28
-BOX = 20
-WORK_BOX = 5 * BOX
-PEN = 9.0
-"""Width in the 100-pixel working box of a stroke as wide as MNIST's, about two of its pixels."""
-
-LARGEST = 400
-"""Longest side, in pixels, of a picture while its ink is looked for."""
-
-MIN_CONTRAST = 24
-"""Grey levels between ink and background under which a picture counts as empty."""
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -214,89 +198,4 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 def digit_from_drawing(rgba: np.ndarray) -> np.ndarray:
     """The canvas's (H, W, 4) uint8 pixels as MNIST would have them: (28, 28) uint8, ink white."""
-    return digit_from_picture(_flatten(Image.fromarray(rgba, "RGBA")))
-
-
-def digit_from_picture(image: Image.Image) -> np.ndarray:
-    """A grey picture of one digit as MNIST would have it: (28, 28) uint8, white ink on black.
-
-    Works for dark ink on light paper and for light on dark, for a digit in a corner, for a pen
-    thinner than MNIST's, and for paper that is not evenly lit.
-    Raises :class:`~forget.errors.EmptyDrawing` where there is no ink.
-    """
-    ink = _crop_to_ink(_ink(image))
-    ink = _thicken(_resized(ink, WORK_BOX / max(ink.shape)))
-    digit = _resized(ink, BOX / max(ink.shape))
-    digit = np.clip(digit * (255 / digit.max()), 0, 255)
-    return _centred(digit)
-
-
-def _ink(image: Image.Image) -> np.ndarray:
-    """How far each pixel stands out from the paper, 0..255, zero where it is paper."""
-    if max(image.size) > LARGEST:
-        shrink = LARGEST / max(image.size)
-        image = image.resize([max(1, round(side * shrink)) for side in image.size])
-    grey = np.asarray(image, dtype=np.float64)
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = np.median(edge) - grey
-    if -ink.min() > ink.max():
-        ink = -ink
-    ink = np.clip(ink, 0, None)
-    if ink.max() < MIN_CONTRAST:
-        raise EmptyDrawing("there is no digit here yet: draw one, or give a picture of one")
-    ink = np.clip(ink * (255 / np.percentile(ink[ink > ink.max() / 2], 50)), 0, 255)
-    return np.where(ink < _otsu(ink) / 2, 0, ink)
-
-
-def _otsu(values: np.ndarray) -> float:
-    """The threshold that best splits a histogram in two (Otsu 1979)."""
-    counts, edges = np.histogram(values, bins=64, range=(0, 255))
-    middle = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    mean_below = np.cumsum(counts * middle) / np.maximum(below, 1)
-    mean_above = ((counts * middle).sum() - np.cumsum(counts * middle)) / np.maximum(above, 1)
-    return float(edges[1:][np.argmax(below * above * (mean_below - mean_above) ** 2)])
-
-
-def _crop_to_ink(ink: np.ndarray) -> np.ndarray:
-    """Cut to the box around the ink, leaving out specks far smaller than the largest stroke."""
-    labels, count = ndimage.label(ink > 64, structure=np.ones((3, 3)))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    kept = np.isin(labels, np.flatnonzero(sizes >= sizes.max() * 0.04))
-    near = ndimage.binary_dilation(kept, iterations=2)
-    ink = np.where(near, ink, 0)
-    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in ink.shape)
-    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize((width, height), how))
-
-
-def _thicken(ink: np.ndarray) -> np.ndarray:
-    """Widen a pen thinner than MNIST's; a stroke is as wide as twice its area over its outline."""
-    mask = np.pad(ink > 100, 1)
-    outline = (mask & ~ndimage.binary_erosion(mask)).sum()
-    missing = PEN - 2 * mask.sum() / max(outline, 1)
-    radius = round(missing / 2)
-    if radius < 1:
-        return ink
-    padded = Image.fromarray(np.pad(ink, radius).astype(np.uint8))
-    return np.asarray(padded.filter(ImageFilter.MaxFilter(2 * radius + 1)), dtype=np.float32)
-
-
-def _centred(digit: np.ndarray) -> np.ndarray:
-    """Place a digit of at most 20 x 20 so that its centre of mass is the middle of 28 x 28."""
-    rows, columns = ndimage.center_of_mass(digit)
-    middle = (SIDE - 1) / 2
-    top, left = (
-        int(np.clip(round(middle - centre), 0, SIDE - side))
-        for centre, side in zip((rows, columns), digit.shape, strict=True)
-    )
-    out = np.zeros((SIDE, SIDE), np.uint8)
-    out[top : top + digit.shape[0], left : left + digit.shape[1]] = np.rint(digit)
-    return out
+    return digit_from_picture(_flatten(Image.fromarray(rgba, "RGBA")), canvas=True)
