@@ -94,8 +94,8 @@ def _link(text: str) -> str:
                        "https://drive.google.com/")
     link = urlunsplit(("https", parts.netloc.lower(), parts.path, parts.query, ""))
     if not _is_folder(link) and parse_url(link)[0] is None:
-        raise BadInput(f"'{text}' names no folder and no file: copy the link that Google Drive "
-                       "gives under Share")
+        raise BadInput(f"'{text}' is no Google Drive link to a folder or a file: copy the one "
+                       "that Drive gives under Share")
     return link
 
 

@@ -215,7 +215,7 @@ def test_another_sites_link_is_refused(home):
 
 
 def test_a_link_to_neither_a_folder_nor_a_file_is_said(home):
-    with pytest.raises(BadInput, match="names no folder and no file"):
+    with pytest.raises(BadInput, match="no Google Drive link to a folder or a file"):
         fetch_drive("https://drive.google.com/drive/my-drive")
 
 
