@@ -51,6 +51,7 @@ from forget.strangers import calibrate
 from forget.terminal import Bars, add_common, assignments, count, say_any_text, seed, unsaid
 from forget.verify import check_files, is_verified, verify
 from forget.warm import warm
+from forget.words import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,8 +246,8 @@ def _train(options: argparse.Namespace) -> None:
               f"embedder: {EMBEDDERS[dataset.embedder].title}")
     if known is not None:
         print(f"a face is nobody's below {known.value:.1%}: strangers are taken for somebody in "
-              f"{known.false_accept:.1%} of {known.strangers} cases, known people are not "
-              f"recognised in {known.false_reject:.1%} of {known.known}")
+              f"{known.false_accept:.1%} of {counted(known.strangers, 'case')}, known people are "
+              f"not recognised in {known.false_reject:.1%} of {known.known}")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -282,7 +283,7 @@ def _run(options: argparse.Namespace) -> None:
         save_outcome(result, options.out)
     print(summary(result))
     if erased:
-        print(f"deleted from the cache: {erased} embeddings of what was forgotten")
+        print(f"deleted from the cache: {counted(erased, 'embedding')} of what was forgotten")
 
 
 def _compare(options: argparse.Namespace) -> None:

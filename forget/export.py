@@ -13,6 +13,7 @@ from forget.compare import csv_text as comparison_csv
 from forget.measure import SPLIT_NAMES, SPLITS
 from forget.outputs import write
 from forget.result import Result
+from forget.words import counted
 
 
 def json_text(result: Result) -> str:
@@ -83,7 +84,7 @@ def summary(result: Result) -> str:
     """A few lines for a terminal."""
     shown = result.to_json()
     lines = [f"{shown['dataset']}: forget {shown['forget']['spec']} "
-             f"({shown['forget']['train_samples']:,} samples) by {shown['method']}",
+             f"({counted(shown['forget']['train_samples'], 'sample')}) by {shown['method']}",
              f"{'':24}{'original':>12}{'unlearned':>12}{'retrained':>12}"]
     for split in SPLITS:
         values = [shown["metrics"][model][split]
@@ -140,8 +141,10 @@ COLUMNS = ("method", "forget", "retain", "unseen f.", "unseen r.", "ToW", "attac
 def comparison_summary(shown: dict[str, Any]) -> str:
     """A comparison as a table for a terminal; accuracies in per cent, beside the retrained."""
     forget, rows = shown["forget"], shown["rows"]
-    lines = [f"{shown['dataset']}: forget {forget['spec']} ({forget['train_samples']:,} samples), "
-             f"{len(shown['seeds'])} seeds; accuracies in %, unlearned/retrained; attack: AUC; "
+    samples = counted(forget["train_samples"], "sample")
+    seeds = counted(len(shown["seeds"]), "seed")
+    lines = [f"{shown['dataset']}: forget {forget['spec']} ({samples}), {seeds}; "
+             "accuracies in %, unlearned/retrained; attack: AUC; "
              "relearn: steps over retrained; probe: recall in %, unlearned/retrained"]
     table = [COLUMNS, *(_cells(row, len(shown["seeds"])) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -167,7 +170,7 @@ def _cells(row: dict[str, Any], seeds: int) -> tuple[str, ...]:
         "-" if probe is None else f"{_points(probe['unlearned'])}/{_points(probe['reference'])}",
         f"{row['seconds']['forget']['mean']:.2f}",
         "-" if row["speed_up"] is None else f"{row['speed_up']:.1f}x",
-        f"{row['verdict']} ({row['matching']} of {row['finished']} seeds)"
+        f"{row['verdict']} ({row['matching']} of {counted(row['finished'], 'seed')})"
         + ("" if row["audit"] is None else _of_audit(row["audit"]))
         + ("" if row["finished"] == seeds else f"; {seeds - row['finished']} not finished"),
     )

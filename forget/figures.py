@@ -19,6 +19,7 @@ from torch import Tensor
 
 from forget.measure import ORIGINAL, RETRAINED, UNLEARNED
 from forget.metrics.membership import Roc
+from forget.words import agreeing, counted, percent, signed
 
 COLOURS = {ORIGINAL: "#0072B2", UNLEARNED: "#D55E00", RETRAINED: "#009E73"}
 PATTERNS = {ORIGINAL: "", UNLEARNED: "/", RETRAINED: "x"}
@@ -31,7 +32,10 @@ KINDS = {"original": ORIGINAL, "unlearned": UNLEARNED, "reference": RETRAINED}
 LEGIBLE = 15
 """Classes up to which a matrix has room for its numbers, and a chart for bars."""
 
-PERCENT = {"tickformat": ".0%", "range": [-0.02, 1.04]}
+POSSIBLE = {"minallowed": 0, "maxallowed": 1}
+"""Ends of every axis of shares."""
+
+PERCENT = {"tickformat": ".0%", "range": [0, 1], **POSSIBLE}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 
 POINTS, LINES = 1500, 300
@@ -84,14 +88,6 @@ OTHERS = (
 )
 
 
-def percent(value: float | None) -> str:
-    """
-    >>> percent(0.12345), percent(None)
-    ('12.3 %', '–')
-    """
-    return "–" if value is None else f"{value:.1%}".replace("%", " %")
-
-
 def literal(text: str) -> str:
     """A name from data as a figure shows it letter by letter: plotly reads HTML in all text.
 
@@ -133,8 +129,8 @@ def trade_off(shown: Mapping) -> Drawn:
     figure.update_layout(legend={
         "itemsizing": "constant",
         "title": {"text": "Larger marks took longer to forget", "side": "top"}})
-    figure.update_xaxes(title="Accuracy on what to forget, in %", **_near(figure, "x"))
-    figure.update_yaxes(title="Accuracy on what to keep, in %", **_near(figure, "y"))
+    figure.update_xaxes(title="Accuracy on what to forget, in %", **near(_values(figure, "x")))
+    figure.update_yaxes(title="Accuracy on what to keep, in %", **near(_values(figure, "y")))
     return _drawn(figure, "Accuracy on what to forget and what to keep: ", said,
                   "No method has been run yet")
 
@@ -181,13 +177,20 @@ def _sizes(seconds: Sequence[Sequence[float | None]]) -> list[list[float]]:
     return [[9 + 15 * (one - low) / ((high - low) or 1.0) for one in row] for row in logs]
 
 
-def _near(figure: go.Figure, axis: str) -> dict:
-    """Range and number format of an axis of shares that shows all marks and little else."""
-    values = [one for trace in figure.data for one in trace[axis] if one is not None]
+def _values(figure: go.Figure, axis: str) -> list[float]:
+    return [one for trace in figure.data for one in trace[axis] if one is not None]
+
+
+def near(values: Sequence[float]) -> dict:
+    """Range and number format of an axis of shares that shows all marks and little else.
+
+    >>> near([0.99, 1.0])
+    {'range': [0.985, 1.0], 'tickformat': '.1%', 'minallowed': 0, 'maxallowed': 1}
+    """
     low, high = min(values, default=0.0), max(values, default=1.0)
     edge = max(0.1 * (high - low), 0.005)
-    return {"range": [low - edge, high + edge],
-            "tickformat": ".0%" if high - low > 0.1 else ".1%"}
+    return {"range": [max(low - edge, 0.0), min(high + edge, 1.0)],
+            "tickformat": ".0%" if high - low > 0.1 else ".1%", **POSSIBLE}
 
 
 def per_class(
@@ -236,7 +239,7 @@ def matrix_difference(
     known = {(i, j): value for i, row in enumerate(points) for j, value in enumerate(row)
              if value is not None}
     most = max((abs(value) for value in known.values()), default=0.0) or 1.0
-    text = [["" if not value or round(value) == 0 else f"{value:+.0f}".replace("-", "−")
+    text = [["" if not value or round(value) == 0 else signed(value, 0)
              for value in row] for row in points]
     figure = _figure(400)
     names = list(map(literal, classes))
@@ -250,7 +253,7 @@ def matrix_difference(
     figure.update_layout(title={"text": f"{b_name} minus {a_name}, in points", "font_size": 14})
     figure.update_xaxes(title="Taken for", type="category", ticks="")
     figure.update_yaxes(title="Really", type="category", ticks="", autorange="reversed")
-    said = [f"{what} {classes[i]} taken for {classes[j]} ({known[i, j]:+.1f})"
+    said = [f"{what} {classes[i]} taken for {classes[j]} ({signed(known[i, j])})"
             for what, (i, j) in (("most gained:", max(known, key=known.get, default=(0, 0))),
                                  ("most lost:", min(known, key=known.get, default=(0, 0))))
             if known.get((i, j))]
@@ -259,7 +262,7 @@ def matrix_difference(
 
 
 def _points(a: int, b: int, of_a: int, of_b: int) -> float | None:
-    return 100 * (b / of_b - a / of_a) if of_a and of_b else None
+    return round(100 * (b / of_b - a / of_a), 1) + 0.0 if of_a and of_b else None
 
 
 def map_of(
@@ -294,8 +297,9 @@ def map_of(
     figure.update_xaxes(title="Component 1, in units of the features' size", row=2)
     where = [f"{int(count)} from {classes[pair[0]]} to {classes[pair[1]]}"
              for pair, count in _common(guess_a[moved], guess_b[moved])]
-    said = [f"{len(moved)} of {len(y)} are taken for another class", *where,
-            f"{len(rows)} samples and {len(lined)} lines are drawn"]
+    said = [f"{len(moved)} of {len(y)} {agreeing(len(moved), 'is', 'are')} taken for another class",
+            *where,
+            f"{counted(len(rows), 'sample')} and {counted(len(lined), 'line')} are drawn"]
     return _drawn(figure, f"Samples in {a_name} and {b_name}: ", said if len(y) else [],
                   "No samples to map")
 
@@ -366,9 +370,10 @@ def layer_similarity(values: Mapping[str, Mapping[str, float | None]]) -> Drawn:
             f"{layer} {'–' if of.get(layer) is None else format(of[layer], '.2f')}"
             for layer in layers))
     figure.update_layout(barmode="group")
-    figure.update_xaxes(title="CKA (1: the same up to turn and size)", range=[0, 1.12],
+    figure.update_xaxes(title="CKA (1: the same up to turn and size)", range=[0, 1], **POSSIBLE,
                         tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_layout(margin_r=44)  # for the number beside the longest bar
     return _drawn(figure, "Similarity by layer. ", said, "No pair of models with the same layers")
 
 
@@ -390,10 +395,10 @@ def confidences(values: Mapping[str, Mapping[str, Tensor]]) -> Drawn:
             _add_steps(figure, p, edges, part, sign, foot, showlegend=first, row=row, col=1)
         said.append(f"{model}: " + ", ".join(
             f"{part.lower()} {percent(p.median().item())}" for part, p in kept.items()))
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", dtick=0.25)
+    figure.update_xaxes(**PERCENT, dtick=0.25)
     figure.update_xaxes(title="Probability of the true class, in %", row=max(len(values), 1))
     figure.update_yaxes(title="Share, in %", type="log", dtick=1, tickformat="~%",
-                        range=[math.log10(foot), 0.05])
+                        range=[math.log10(foot), 0])
     return _drawn(figure, "Median probability of the true class. ", said, "No model to show")
 
 
@@ -420,7 +425,7 @@ def roc_curves(rocs: Mapping[str, Roc]) -> Drawn:
                            hoverinfo="skip", line={"color": GREY, "width": 1, "dash": "dashdot"})
     for update, what in ((figure.update_xaxes, "False"), (figure.update_yaxes, "True")):
         update(title=f"{what} positives, in %", type="log", dtick=1, tickformat="~%",
-               range=[math.log10(foot), 0.03])
+               range=[math.log10(foot), 0])
     return _drawn(figure, "Membership attack: ", said, "No attack has been run yet")
 
 
@@ -455,7 +460,8 @@ def klom_histogram(klom: Tensor, floor: Tensor) -> Drawn:
             said.append(f"{model.lower()} against retrained median {side.median().item():.2f}, "
                         f"95 % below {side.quantile(0.95).item():.2f}")
     figure.update_xaxes(title="KLoM of a sample, in nats", range=[0, high])
-    figure.update_yaxes(title="Share of samples, in %", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="Share of samples, in %", tickformat=".0%", rangemode="tozero",
+                        **POSSIBLE)
     return _drawn(figure, "KLoM in nats: ", said, "No KLoM has been measured yet")
 
 
@@ -478,7 +484,7 @@ def relearning(
         _add_mean(figure, name, steps)
         said.append(f"{name} from {percent(statistics.fmean(steps[0]))} to "
                     f"{percent(statistics.fmean(steps[-1]))} after "
-                    f"{length - 1} {'step' if length == 2 else 'steps'}")
+                    f"{counted(length - 1, 'step')}")
     if target is not None and said:
         figure.add_hline(target, line={"dash": "longdash", "color": GREY}, annotation_text="back",
                          annotation_position="bottom right")
@@ -497,7 +503,6 @@ def _add_mean(figure: go.Figure, name: str, steps: Sequence[Sequence[float]]) ->
                            showlegend=False, hoverinfo="skip")
     figure.add_scatter(x=x, y=[statistics.fmean(step) for step in steps], name=name,
                        mode="lines+markers", marker={"symbol": sign.symbol, "size": 6},
-                       cliponaxis=False,
                        line={"color": sign.colour, "dash": sign.dash},
                        hovertemplate="step %{x}: %{y:.1%}<extra>" + name + "</extra>")
 
@@ -522,7 +527,8 @@ def scores(ratios: Tensor, member: Tensor, threshold: float) -> Drawn:
         figure.add_vline(threshold, line={"dash": "longdash", "color": GREY},
                          annotation_text="exposed →", annotation_position="top right")
     figure.update_xaxes(title="Log of the likelihood ratio, in nats")
-    figure.update_yaxes(title="Share of samples, in %", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="Share of samples, in %", tickformat=".0%", rangemode="tozero",
+                        **POSSIBLE)
     return _drawn(figure, "Likelihood ratios: ", said, "No scores yet")
 
 
@@ -554,12 +560,18 @@ def _dress(figure: go.Figure, height: int) -> None:
 
 def _drawn(figure: go.Figure, start: str, said: Sequence[str], nothing: str) -> Drawn:
     """The figure with its sentence; where there is nothing to say the figure says so too."""
+    whole_marks(figure)
     if said:
         return Drawn(figure, start + "; ".join(said) + ".")
     if not any(trace.type == "heatmap" for trace in figure.data):
         figure.add_annotation(text=nothing, xref="paper", yref="paper", x=0.5, y=0.5,
                               showarrow=False)
     return Drawn(figure, nothing + ".")
+
+
+def whole_marks(figure: go.Figure) -> None:
+    """Marks at the end of an axis are drawn whole, so that it need not reach beyond what can be."""
+    figure.update_traces(cliponaxis=False, selector={"type": "scatter"})
 
 
 def _signs(names: Sequence[str] | Mapping) -> list[_Sign]:

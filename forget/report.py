@@ -11,8 +11,9 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from forget.audit import Audit
-from forget.figures import KINDS, Drawn, klom_histogram, percent, relearning, roc_curves, trade_off
+from forget.figures import KINDS, Drawn, klom_histogram, relearning, roc_curves, trade_off
 from forget.measure import SPLIT_NAMES
+from forget.words import agreeing, counted, percent, points_between, signed
 
 THREE = ("The original model learnt from all the data, and the unlearned model is what a method "
          "made of it when it was asked to forget. The retrained model never saw what was to be "
@@ -144,7 +145,7 @@ def _terms(terms: Mapping[str, object]) -> Html:
 def _asked(shown: Mapping[str, Any]) -> str:
     """The request in words."""
     count, name = shown["forget"]["train_samples"], shown["forget"]["class"]
-    samples = f"{count:,} training sample{'' if count == 1 else 's'}"
+    samples = counted(count, "training sample")
     if name is None:
         return f"Forget {samples} of {shown['dataset']}"
     return f"Forget “{name}” of {shown['dataset']} ({samples})"
@@ -174,7 +175,8 @@ def _table(shown: Mapping[str, Any]) -> Iterator[Html]:
         return
     heads = (_tag("th", name, scope="col") for name in ("Method", *rows[0][1]))
     body = (_tag("tr", _tag("th", row["title"], _tag("span", f"{len(row['records'])} of "
-                            f"{len(shown['seeds'])} seeds"), scope="row"), *cells.values())
+                            f"{counted(len(shown['seeds']), 'seed')}"), scope="row"),
+                 *cells.values())
             for row, cells in rows)
     yield _tag("div", _tag("table", _tag("thead", _tag("tr", *heads)), _tag("tbody", *body)),
                class_="scroll", tabindex=0, role="region", aria_label="Table of all figures")
@@ -189,7 +191,8 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
     empty = NO_UNSEEN if shown["forget"]["class"] is None else EMPTY
     return {
         "Verdict": _cell(row["verdict"],
-                         f"{row['matching']} of {len(row['records'])} seeds match on accuracy"),
+                         f"{row['matching']} of {counted(len(row['records']), 'seed')} "
+                         f"{agreeing(row['matching'], 'matches', 'match')} on accuracy"),
         **{f"Accuracy, {name}": _accuracy(row["accuracy"][split], empty, notes)
            for split, name in SPLIT_NAMES.items()},
         "Tug-of-war": _cell(_mean(row["tug_of_war"])),
@@ -198,7 +201,8 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, Any], notes: list[str]) -
                                                         notes),
         "Relearning": _cell(_dash(back["why"], notes)) if back["ratio"] is None else _cell(
             _interval(back["ratio"]), *(f"{KINDS[kind].lower()} "
-                                             f"{', '.join(f'{one:.3g}' for one in steps)} steps"
+                                             f"{', '.join(f'{one:.3g}' for one in steps)} "
+                                             f"{agreeing(steps[-1], 'step', 'steps')}"
                                              for kind, steps in back["steps"].items())),
         "Linear probe": _cell(_dash(row["probe_why"], notes)) if row["probe"] is None else _cell(
             _share(row["probe"]["unlearned"]), *_beside(row["probe"], _share)),
@@ -230,8 +234,9 @@ def _dash(why: str, notes: list[str]) -> Html:
 def _accuracy(values: Mapping[str, Any], why: str, notes: list[str]) -> Html:
     if values["unlearned"]["mean"] is None:
         return _cell(_dash(why, notes))
-    gap = "–" if values["gap"] is None else f"{100 * values['gap']:+.1f} points".replace("-", "−")
-    return _cell(_share(values["unlearned"]), *_beside(values, _share), f"gap {gap}")
+    gap = points_between(*(values[kind]["mean"] for kind in ("unlearned", "reference")))
+    return _cell(_share(values["unlearned"]), *_beside(values, _share),
+                 "gap –" if gap is None else f"gap {signed(gap)} points")
 
 
 def _attack(found: Mapping[str, Any] | None, what: str, written, notes: list[str]) -> Html:
@@ -329,8 +334,8 @@ def _figure(drawn: Drawn, name: str) -> Html:
 def _made(shown: Mapping[str, Any]) -> Html:
     """With what the figures were made, and where the records behind them are."""
     files = [name for row in shown["rows"] for name in row["records"]]
-    audited = [f"{row['title']}: {row['membership']['shadows']} models on "
-               f"{row['membership']['samples']:,} samples"
+    audited = [f"{row['title']}: {counted(row['membership']['shadows'], 'model')} on "
+               f"{counted(row['membership']['samples'], 'sample')}"
                for row in shown["rows"] if row["membership"]]
     return _terms({
         "Data": f"{shown['dataset']}, with the classes {', '.join(shown['classes'])}",

@@ -10,6 +10,7 @@ from torch import Tensor
 from forget.data import Samples
 from forget.device import derive, generator
 from forget.errors import BadInput
+from forget.words import counted
 
 UNIFORM, BY_CLASS = "uniform", "by_class"
 
@@ -34,7 +35,7 @@ class Sharding:
         if self.kind == BY_CLASS and self.shards > self.n_classes // 2:
             raise BadInput(f"{self.shards} shards by class need at least {2 * self.shards} "
                            f"classes, two a shard, and there are {self.n_classes}; take "
-                           f"{max(1, self.n_classes // 2)} shards or fewer")
+                           f"{counted(max(1, self.n_classes // 2), 'shard')} or fewer")
 
     def place(self, data: Samples) -> tuple[Tensor, Tensor]:
         """Shard and slice of each sample, two (N,) int64 on the CPU, counted from 0."""

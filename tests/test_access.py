@@ -278,7 +278,7 @@ def test_people_can_be_brought_on_localhost_only_or_signed_in(setting, home):
 def test_kept_photos_are_shown_on_localhost_only(setting, home):
     (home / "people" / "Ana").mkdir(parents=True)
     (home / "people" / "Ana" / "1.jpg").write_bytes(b"a photo")
-    assert "1 photos of 1 people" in texts(opened(bringing).caption)
+    assert "1 photo of 1 person" in texts(opened(bringing).caption)
     setting["server.address"] = "0.0.0.0"
     at = opened(bringing, ANA, SIGN_IN)
     assert "Kept" not in texts(at.caption)

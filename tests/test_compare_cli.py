@@ -108,7 +108,7 @@ def test_one_seed_has_no_spread(home, data, capsys):
     assert compare(data, "--methods", "retrain", "--seeds", 1) == 0
     out = capsys.readouterr().out
     assert "±" not in out
-    assert "of 1 seeds)" in out
+    assert "of 1 seed)" in out
 
 
 def test_by_default_all_methods_run_over_three_seeds(home, data, capsys):

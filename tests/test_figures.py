@@ -149,6 +149,37 @@ def test_its_words_are_one_sentence_with_numbers(name):
     assert alt.endswith(".") and any(letter.isdigit() for letter in alt) and "nan" not in alt
 
 
+def beyond_the_possible(figure) -> list[str]:
+    """Axes of shares that reach, or may be moved, to what no share can be."""
+    wrong = []
+    for axis in [*figure.select_xaxes(), *figure.select_yaxes()]:
+        if "%" not in (axis.tickformat or "") and "CKA" not in (axis.title.text or ""):
+            continue
+        if axis.type == "log":
+            fits = axis.range[1] <= 0
+        else:
+            fits = (axis.minallowed, axis.maxallowed) == (0, 1) and (
+                axis.range is None or (axis.range[0] >= 0 and axis.range[1] <= 1))
+        if not fits:
+            wrong.append(f"{axis.plotly_name}: {axis.range}")
+    return wrong
+
+
+@pytest.mark.parametrize("drawn", [*EVERY.values(), *NOTHING.values(), lambda: trade_off(
+    {"seeds": [0], "rows": [row("Fine-tune", [1.0], [1.0], [1.0])]})])
+def test_no_axis_of_shares_reaches_beyond_what_is_possible(drawn):
+    figure = drawn().figure
+    assert beyond_the_possible(figure) == []
+    assert all(trace.cliponaxis is False for trace in figure.data if trace.type == "scatter")
+
+
+def test_points_too_small_to_show_are_no_minus_zero():
+    drawn = matrix_difference("ab", [[5000, 5000], [1, 1]], [[4999, 5001], [1, 1]], "A", "B")
+    (heat,) = drawn.figure.data
+    assert not any(math.copysign(1, value) < 0 for cells in heat.z for value in cells)
+    assert "0.0" not in drawn.alt
+
+
 @pytest.mark.parametrize("name", NOTHING)
 def test_nothing_to_show_is_said(name):
     drawn = NOTHING[name]()
@@ -244,7 +275,7 @@ def test_matrix_difference_is_in_points_of_the_true_class():
     assert [list(row) for row in heat.z] == [[-75, 75, 0], [0, 0, 0], [None] * 3]
     assert [list(row) for row in heat.text] == [["−75", "+75", ""], [""] * 3, [""] * 3]
     assert (heat.zmin, heat.zmax) == (-75, 75)
-    assert "a taken for b (+75.0)" in drawn.alt and "a taken for a (-75.0)" in drawn.alt
+    assert "a taken for b (+75.0)" in drawn.alt and "a taken for a (−75.0)" in drawn.alt
 
 
 def test_matrices_that_are_alike_are_said_to_be():
@@ -269,7 +300,7 @@ def test_a_map_of_many_has_at_most_1500_points_and_300_lines():
     drawn = map_of(*sample_map(4000, 1000), "A", "B")
     assert len(named(drawn, "samples").x) == POINTS == 1500
     assert sum(x is None for x in named(drawn, "moved").x) == LINES == 300
-    assert "1000 of 4000" in drawn.alt and "1500 samples and 300 lines are drawn" in drawn.alt
+    assert "1000 of 4000" in drawn.alt and "1,500 samples and 300 lines are drawn" in drawn.alt
 
 
 def test_a_map_where_nothing_changed_has_no_line():

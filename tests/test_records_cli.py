@@ -80,7 +80,7 @@ def test_files_are_taught_under_a_name(forget, files):
     assert [one.name for one in contributors()] == [ANA.name]
     status, out, _ = forget("teach", "small", *files(ANA, 5), "--by", ANA.name, "--label",
                             ANA.name, "--how", "finetune")
-    assert (status, "1 of 5 samples are new" in out) == (0, True)
+    assert (status, "1 of 5 samples is new" in out) == (0, True)
 
 
 @pytest.mark.parametrize("learner", ["network", "sisa", "convex"])
@@ -250,7 +250,7 @@ def test_requests_that_wait_are_shown_without_a_name_and_carried_out_when_asked(
     teach_both(forget, files)
     forget("queue", "small", "--batch", 2)
     status, out, _ = forget("erase", ANA.name)
-    assert (status, "1 of the requests wait" in out) == (0, True)
+    assert (status, "1 request waits" in out) == (0, True)
     status, out, _ = forget("queue")
     assert status == 0 and "request 1, asked " in out and "4 samples by retrain" in out
     assert ANA.name not in out

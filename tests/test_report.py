@@ -129,11 +129,11 @@ def full() -> str:
 def test_every_number_of_a_row_stands_in_its_cell(full):
     cells = [words(cell).strip() for cell in re.findall(r"<td>.*?</td>", full)]
     assert cells == [
-        "under-forgot 1 of 2 seeds match on accuracy",
-        "20.0 ± 14.1 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap +12.3 points",
-        "92.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap −4.1 points",
-        "22.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap +5.2 points",
-        "82.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap +0.0 points",
+        "under-forgot 1 of 2 seeds matches on accuracy",
+        "20.0 ± 14.1 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap −31.0 points",
+        "92.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap +41.0 points",
+        "22.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap −29.0 points",
+        "82.0 ± 1.4 % original 98.0 ± 1.4 % retrained 51.0 ± 1.4 % gap +31.0 points",
         "0.85 ± 0.07",
         "0.61 (0.59 to 0.63) original 0.93 (0.91 to 0.95) retrained 0.50 (0.48 to 0.52)",
         "7.0 % (3.5 % to 14.0 %) original 40.0 % (20.0 % to 80.0 %) "

@@ -20,11 +20,11 @@ from forget.figures import (
     UNLEARNED,
     Drawn,
     literal,
-    percent,
 )
 from forget.result import Result
 from forget.sharding import Plan
 from forget.steps import Point
+from forget.words import counted, percent
 
 DASHES = {FORGET: "solid", RETAIN: "dash"}
 SPLIT_COLOURS = {part: PARTS[part].colour for part in (FORGET, RETAIN)}
@@ -36,6 +36,7 @@ QUIET = {"displayModeBar": False, "scrollZoom": False}
 
 def show(figure: go.Figure, alt: str, height: int = 320, top: int = 36, **where) -> None:
     """Draw a figure with its text alternative, without the toolbar; ``top`` is its margin there."""
+    figures.whole_marks(figure)
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": top, "b": 8})
     st.plotly_chart(figure, alt=alt, config=QUIET, **where)
 
@@ -92,11 +93,9 @@ def path(points: Sequence[Point], stop: float | None) -> None:
     if stop is not None:
         figure.add_vline(x=stop, line_dash="dot", line_color=COLOURS[UNLEARNED],
                          annotation_text="forgotten at or left of this line")
-    low = min(retain)
     figure.update_xaxes(title="Accuracy on what is to be forgotten", **PERCENT)
-    figure.update_yaxes(title="Accuracy on what is to be kept", tickformat=".1%",
-                        range=[low - 0.2 * (1 - low) - 0.003, 1.002])
-    show(figure, f"Path of {len(points) - 1} steps from {percent(forget[0])} to "
+    figure.update_yaxes(title="Accuracy on what is to be kept", **figures.near(retain))
+    show(figure, f"Path of {counted(len(points) - 1, 'step')} from {percent(forget[0])} to "
                  f"{percent(forget[-1])} on what is to be forgotten, {percent(retain[-1])} kept",
          height=380)
 
@@ -165,8 +164,8 @@ def newton(norms: Sequence[float], allowed: float) -> None:
     figure.update_layout(legend=LEGEND)
     figure.update_xaxes(title="Iteration", dtick=1, rangemode="tozero")
     figure.update_yaxes(title="Gradient norm", type="log", exponentformat="power", dtick=2)
-    show(figure, f"Gradient norm from {norms[0]:.2g} to {norms[-1]:.2g} in {len(norms) - 1} "
-                 f"iterations; allowed is {allowed:.2g}", height=340)
+    show(figure, f"Gradient norm from {norms[0]:.2g} to {norms[-1]:.2g} in "
+                 f"{counted(len(norms) - 1, 'iteration')}; allowed is {allowed:.2g}", height=340)
 
 
 def per_class(result: Result, one: str) -> None:
@@ -196,8 +195,8 @@ def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) 
     figure.update_layout(title=model)
     figure.update_xaxes(title="Taken for", type="category", side="bottom")
     figure.update_yaxes(title="Really", type="category", autorange="reversed")
-    show(figure, f"{model}: prediction matrix, {sum(map(sum, counts))} samples", height=380,
-         key=f"matrix {model}")
+    samples = counted(sum(map(sum, counts)), "sample")
+    show(figure, f"{model}: prediction matrix, {samples}", height=380, key=f"matrix {model}")
 
 
 def destinations(places: Sequence[str], counts: dict[str, Sequence[int]], of: str) -> None:

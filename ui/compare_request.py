@@ -5,6 +5,7 @@ import streamlit as st
 from forget.data import Dataset
 from forget.errors import BadInput
 from forget.request import Request, parse_request
+from forget.words import counted
 from ui.compare_work import Work, dataset_of
 from ui.face_input import FACES
 from ui.forget_form import choose_class, usual_class
@@ -107,5 +108,5 @@ def asked(data: str, spec: str, samples: int) -> str:
     """
     subject = subject_of(data)
     form, _, what = spec.partition(":")
-    count = f"{samples:,} training {subject.sample if samples == 1 else subject.samples}"
+    count = counted(samples, f"training {subject.sample}", f"training {subject.samples}")
     return f"{TITLES[data]}: forget " + (f"{plain(what)} ({count})" if form == CLASS else count)

@@ -13,6 +13,7 @@ from forget.methods import METHODS
 from forget.request import Request
 from forget.result import Result
 from forget.steps import Point
+from forget.words import agreeing, counted
 from ui.audit_trial import audits_of
 from ui.compare_request import IN_URL, asked, choose_data, choose_request, get_dataset
 from ui.compare_work import Work
@@ -125,11 +126,13 @@ def _left(planned: Comparison) -> int | None:
 
 def _cost(left: int, total: int, name: str) -> None:
     if left == 0:
-        st.caption(f":material/check: All {total} runs are finished and kept: they are shown "
-                   "below.")
+        st.caption(":material/check: " + ("The one run is finished and kept: it is"
+                   if total == 1 else f"All {total} runs are finished and kept: they are")
+                   + " shown below.")
         return
-    kept = f"; the other {total - left} are kept" if left < total else ""
-    st.caption(f":material/schedule: {left} of {total} runs are not finished yet{kept}. A run "
+    kept = f"; the other {counted(total - left, 'is', 'are')} kept" if left < total else ""
+    st.caption(f":material/schedule: {left} of {counted(total, 'run')} "
+               f"{agreeing(left, 'is', 'are')} not finished yet{kept}. A run "
                f"trains what is missing, forgets, retrains and measures: {COST[name]}.")
 
 
@@ -153,5 +156,5 @@ def _submit(held: Comparing, planned: Comparison) -> None:
 
     request = planned.request
     title = (f"{asked(planned.data.name, request.spec, len(request))} · "
-             f"{len(planned.entries)} methods, {len(planned.seeds)} seeds")
+             f"{counted(len(planned.entries), 'method')}, {counted(len(planned.seeds), 'seed')}")
     held.submit(Runs(title, work))

@@ -19,6 +19,7 @@ from forget.metrics.verdict import (
     UNDER,
     UNLEARNT,
 )
+from forget.words import agreeing, counted, in_percent, points_between
 from ui.charts import percent
 from ui.compare_models import kind_of
 from ui.compare_request import asked
@@ -60,7 +61,7 @@ class Column:
 def _accuracy(split: str, model: str, what: str = "mean") -> Callable[[Row], float | None]:
     def value(row: Row) -> float | None:
         found = row["accuracy"][split][model][what]
-        return None if found is None else 100 * found
+        return None if found is None else in_percent(found, 2 if what == "spread" else 1)
     return value
 
 
@@ -83,10 +84,10 @@ def _of_splits() -> list[Column]:
 
 
 def _gap(row: Row) -> float | None:
-    """The gap furthest from 0, in points."""
-    gaps = [row["accuracy"][split]["gap"] for split in SPLITS]
-    known = [100 * gap for gap in gaps if gap is not None]
-    return max(known, key=abs, default=None)
+    """The gap furthest from 0, in points, of accuracies as the table shows them."""
+    gaps = [points_between(*(row["accuracy"][split][model]["mean"]
+                             for model in ("unlearned", "reference"))) for split in SPLITS]
+    return max((gap for gap in gaps if gap is not None), key=abs, default=None)
 
 
 def _inside(*path: str) -> Callable[[Row], Any]:
@@ -98,10 +99,10 @@ def _inside(*path: str) -> Callable[[Row], Any]:
     return value
 
 
-def _times_100(value: Callable[[Row], float | None]) -> Callable[[Row], float | None]:
+def _in_percent(value: Callable[[Row], float | None]) -> Callable[[Row], float | None]:
     def scaled(row: Row) -> float | None:
         found = value(row)
-        return None if found is None else 100 * found
+        return None if found is None else in_percent(found)
     return scaled
 
 
@@ -135,11 +136,11 @@ COLUMNS = [
     Column("Relearn ratio", TRACES, _inside("relearn", "ratio", "value"),
            "Steps until the forgotten class is back, unlearned over retrained. 1 is ideal; below "
            "it memory is left; far above it is a scar. Empty: does not apply.", "%.2f"),
-    Column("Probe", TRACES, _times_100(_inside("probe", "unlearned", "mean")),
+    Column("Probe", TRACES, _in_percent(_inside("probe", "unlearned", "mean")),
            "Unseen samples of the class that a fresh last layer finds in the unlearned model's "
            "features. Above retraining's: hidden, not forgotten. Empty: does not apply.",
            "%.1f %%"),
-    Column("Probe, retrained", TRACES, _times_100(_inside("probe", "reference", "mean")),
+    Column("Probe, retrained", TRACES, _in_percent(_inside("probe", "reference", "mean")),
            "The same on the retrained model's features.", "%.1f %%"),
     Column("Forgetting", COST, _inside("seconds", "forget", "mean"),
            "Seconds that the method took: wall time on one thread.", "%.2f s"),
@@ -167,7 +168,8 @@ def table(held: Comparing) -> None:
     finished = sum(row["finished"] for row in shown["rows"])
     total = len(shown["seeds"]) * len(held.result[0].entries)
     if finished < total:
-        st.caption(f"{finished} of {total} runs are finished; the figures are of these.")
+        st.caption(f"{finished} of {counted(total, 'run')} {agreeing(finished, 'is', 'are')} "
+                   "finished; the figures are of what is.")
     for name, why in shown["refused"].items():
         st.warning(f"{plain(name)} could not be run: {why}.", icon=":material/block:")
     if not shown["rows"]:

@@ -11,9 +11,10 @@ from forget.records import bases, lineage, requests
 from forget.records.bases import Base
 from forget.records.requests import Asked
 from forget.records.trace import Held
+from forget.words import counted
 from ui.forget_form import choose_references
 from ui.forget_me_forecast import announced
-from ui.forget_me_held import base_of, counted, day
+from ui.forget_me_held import base_of, day
 from ui.forget_me_work import Question, Working, forgetting
 from ui.method_form import knob_form
 from ui.words import plain
@@ -126,8 +127,8 @@ def _policy(part: Part) -> str:
         return "Requests are carried out at once."
     waiting = len(part.queue)
     now = " With this one they are carried out." if part.mine is None and part.due else ""
-    return (f"Requests wait until {part.batch} are there, and are carried out together: {waiting} "
-            f"{'waits' if waiting == 1 else 'wait'}.{now}")
+    return (f"Requests wait until {part.batch} are there, and are carried out together: "
+            f"{counted(waiting, 'waits', 'wait')}.{now}")
 
 
 def _question(part: Part, method: Method, name: str) -> Question:

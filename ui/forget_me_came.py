@@ -8,7 +8,8 @@ import streamlit as st
 from forget.certificate import text_of
 from forget.methods import METHODS
 from forget.records import bases
-from ui.forget_me_held import counted, show_hits
+from forget.words import agreeing, counted
+from ui.forget_me_held import show_hits
 from ui.forget_me_work import Came, Forgotten, Waits
 from ui.outcome import accuracy_table, seconds_row, verdict_box
 from ui.words import told
@@ -23,8 +24,9 @@ def show_forgotten(result: Forgotten) -> None:
         st.success("It was carried out along with somebody else's request while this one waited "
                    "its turn; the page Ledger has its entry.", icon=":material/check_circle:")
     if result.others:
-        st.caption(f"Requests of others were due too, {result.others} of them, and were carried "
-                   "out with it; the page Ledger has their entries.")
+        others = counted(result.others, "request of somebody else was", "requests of others were")
+        st.caption(f"{others} due too and carried out with it; the page Ledger has "
+                   f"{agreeing(result.others, 'its entry', 'their entries')}.")
     _searched(result)
 
 
@@ -85,8 +87,9 @@ def _waits(one: Waits) -> str:
     if one.waiting >= one.batch:
         return (f"{base.title}: the request is due and waits. Carry it out on the page Ledger.")
     more = one.batch - one.waiting
-    return (f"{base.title}: the request waits. {one.waiting} of {one.batch} are there; when {more} "
-            f"more {'comes' if more == 1 else 'come'} they are carried out together, or at any "
+    return (f"{base.title}: the request waits. {one.waiting} of {one.batch} "
+            f"{agreeing(one.waiting, 'is', 'are')} there; when "
+            f"{counted(more, 'more comes', 'more come')} they are carried out together, or at any "
             "time on the page Ledger. Until then all of it is still held, and nothing new learns "
             "from it.")
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from forget.methods import Spending
 from forget.records import bases
-from ui.charts import percent
+from forget.words import in_percent
 from ui.forget_me_work import Question, Working, forecasting, show_work
 
 FORECAST = "forecast"
@@ -47,10 +47,10 @@ def spending_in_words(spending: Spending | None) -> str:
     """
     if spending is None:
         return "the model has learnt nothing of it, so nothing is spent."
-    more, spent = spending.more / spending.budget, spending.spent / spending.budget
+    more, spent = (in_percent(one / spending.budget) for one in (spending.more, spending.spent))
     if spending.retrains:
-        return (f"this would spend {percent(more)} of the budget, and {percent(spent)} is spent "
+        return (f"this would spend {more:.1f} % of the budget, and {spent:.1f} % is spent "
                 "already. That is more than is left, so **the model will be trained anew** without "
                 "the samples, and its budget starts again.")
-    return (f"this spends {percent(more)} of the budget; {percent(spent)} is spent already, and "
-            f"{percent(1 - more - spent)} will be left.")
+    return (f"this spends {more:.1f} % of the budget; {spent:.1f} % is spent already, and "
+            f"{max(100 - more - spent, 0):.1f} % will be left.")

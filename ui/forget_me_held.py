@@ -12,6 +12,7 @@ from forget.records.bases import Base
 from forget.records.contributions import Kept, contributors
 from forget.records.database import MODELS
 from forget.records.trace import Held, Hit
+from forget.words import counted
 from ui.access import who
 from ui.forget_me_work import Working, searching, show_work
 from ui.portrait import portrait, show_picture
@@ -68,14 +69,6 @@ def show_held(held: Working, there: Held) -> None:
     _elsewhere(there)
     _waiting(there)
     _search(held, there)
-
-
-def counted(number: int, noun: str, several: str = "") -> str:
-    """
-    >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "entry", "entries")
-    ('1 photo', '1,200 photos', '0 entries')
-    """
-    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
 
 
 def day(at: str) -> str:

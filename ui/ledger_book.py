@@ -9,9 +9,9 @@ from forget.records import ledger
 from forget.records.check import check
 from forget.records.database import reading, writing
 from forget.records.ledger import Entry, Line, Verified
+from forget.words import counted
 from ui.access import who
 from ui.forget_me_came import outcome_of
-from ui.forget_me_held import counted
 from ui.ledger_words import base_title, row_of, what_of
 from ui.words import told
 
@@ -100,7 +100,7 @@ def entries(book: Book) -> None:
     newest = book.lines[::-1]
     text = st.column_config.TextColumn
     st.dataframe([row_of(line, book.intact) for line in newest], hide_index=True,
-                 alt=f"The {len(newest)} entries of the ledger, newest first",
+                 alt=f"The {counted(len(newest), 'entry', 'entries')} of the ledger, newest first",
                  column_config={"Entry": st.column_config.NumberColumn(width=60),
                                 "Of": text(width=70), "Whose": text(width=90, help=WHOSE),
                                 "Result": text(width=400), "As written": text(width=110)})
@@ -161,8 +161,9 @@ def _compared(book: Book, earlier: list[Entry], end: dict | None) -> None:
         st.info("That export is of an empty ledger: every ledger begins with it.",
                 icon=":material/info:")
     else:
-        st.success(f"This ledger begins with the {len(earlier):,} entries of that export, and has "
-                   f"{len(book.chain) - len(earlier):,} more.", icon=":material/verified:")
+        st.success(f"This ledger begins with the {counted(len(earlier), 'entry', 'entries')} of "
+                   f"that export, and has {len(book.chain) - len(earlier):,} more.",
+                   icon=":material/verified:")
 
 
 def _export() -> str:

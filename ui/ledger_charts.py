@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from forget.figures import COLOURS, LEGEND, MODELS, ORIGINAL, RETRAINED, UNLEARNED, percent
+from forget.figures import COLOURS, LEGEND, MODELS, ORIGINAL, PERCENT, RETRAINED, UNLEARNED, near
 from forget.records import bases
 from forget.records.history import Moment, history
+from forget.words import counted, percent
 from ui import charts
 from ui.ledger_book import Book
 
@@ -50,9 +51,9 @@ def accuracy(moments: Sequence[Moment]) -> None:
         if points:
             _marks(figure, name, points)
     _axes(figure, "Unseen samples right", moments)
-    figure.update_yaxes(**_near([value for points in shown.values() for _, value in points]))
+    figure.update_yaxes(**near([value for points in shown.values() for _, value in points]))
     first, last = moments[0], moments[-1]
-    charts.show(figure, f"Accuracy on unseen samples after each of {len(moments)} changes: "
+    charts.show(figure, f"Accuracy on unseen samples after {_changes(moments)}: "
                 f"{percent(first.accuracy)} after entry {first.entry}, {percent(last.accuracy)} "
                 f"after entry {last.entry}", key="ledger.accuracy")
     st.caption("Share of the unseen test samples that the model gets right after each change; a "
@@ -101,9 +102,9 @@ def _budget(moments: Sequence[Moment]) -> None:
     figure.add_hline(y=1, line_dash="dot", line_color=LINE, annotation_text="all of it",
                      annotation_position="bottom right")
     _axes(figure, "Budget spent", moments)
-    figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.1])
-    charts.show(figure, f"Budget spent after each of {len(moments)} changes: now "
-                f"{percent(moments[-1].spent)}; trained anew {len(anew)} times",
+    figure.update_yaxes(**PERCENT)
+    charts.show(figure, f"Budget spent after {_changes(moments)}: now "
+                f"{percent(moments[-1].spent)}; trained anew {counted(len(anew), 'time')}",
                 key="ledger.budget")
     st.caption("Share of the budget that requests have spent. A request that would spend more than "
                "is left has the model trained anew, and its budget starts again.")
@@ -117,10 +118,15 @@ def _epsilon(moments: Sequence[Moment]) -> None:
                        hovertemplate="after entry %{x}: ε = %{y:.3g}<extra></extra>")
     _axes(figure, "ε of all together", moments)
     figure.update_yaxes(rangemode="tozero")
-    charts.show(figure, f"Privacy loss of {len(moments)} certified publications together: "
-                f"{moments[-1].epsilon:.3g}", key="ledger.epsilon")
+    published = counted(len(moments), "certified publication")
+    charts.show(figure, f"Privacy loss of {published} together: {moments[-1].epsilon:.3g}",
+                key="ledger.epsilon")
     st.caption("Each certificate speaks of one publication. For whoever keeps every published "
                "model, they allow this ε together; it grows with each.")
+
+
+def _changes(moments: Sequence[Moment]) -> str:
+    return counted(len(moments), "change")
 
 
 def _entries(moments: Sequence[Moment]) -> list[int]:
@@ -135,16 +141,3 @@ def _axes(figure: go.Figure, title: str, moments: Sequence[Moment]) -> None:
     figure.update_xaxes(title="Entry of the ledger", range=[first - edge, last + edge], tick0=first,
                         dtick=max(1, (last - first) // TICKS), fixedrange=True)
     figure.update_yaxes(title=title, fixedrange=True)
-
-
-def _near(values: Sequence[float]) -> dict:
-    """Range and number format of an axis of shares that shows all marks and little else.
-
-    >>> _near([0.99, 1.0])["range"]
-    [0.985, 1.001]
-    """
-    low, high = min(values), max(values)
-    edge = max(0.15 * (high - low), 0.005)
-    top = min(high + edge, 1 + 0.2 * edge)  # no share is over 1: only its mark needs some room
-    return {"range": [low - edge, top],
-            "tickformat": ".0%" if high - low > 0.1 else ".1%"}

@@ -6,10 +6,11 @@ from forget.faces.people import spelling
 from forget.records import bases, lineage, requests
 from forget.records.bases import Base
 from forget.records.requests import Asked
+from forget.words import counted
 from ui.access import Access, who
 from ui.forget_me_came import show_came
 from ui.forget_me_forecast import announced
-from ui.forget_me_held import counted, day
+from ui.forget_me_held import day
 from ui.forget_me_work import Question, Working, carrying_out, show_work
 from ui.jobs import Job, State
 from ui.words import plain
@@ -65,8 +66,8 @@ def _whose(one: Asked, access: Access) -> str:
 def _policy(base: Base, waiting: list[Asked], access: Access) -> None:
     batch = requests.policy(base)
     when = ("Requests are carried out at once." if batch == requests.AT_ONCE else
-            f"Requests are carried out together when {batch} wait: {len(waiting)} "
-            f"{'waits' if len(waiting) == 1 else 'wait'} now.")
+            f"Requests are carried out together when {batch} wait: "
+            f"{counted(len(waiting), 'waits', 'wait')} now.")
     st.caption(f":material/schedule: {when}")
     if not access.local:
         return

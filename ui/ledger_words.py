@@ -6,6 +6,7 @@ from typing import Any
 from forget.methods import METHODS
 from forget.records import bases, taught
 from forget.records.ledger import Entry, Line
+from forget.words import counted
 from ui.charts import percent
 from ui.outcome import SHOWN
 
@@ -53,7 +54,7 @@ def _said(how: Mapping[str, Callable[[Body], str]], entry: Entry) -> str:
 
 
 def _samples(body: Body) -> str:
-    return f"{body['samples']:,} {'sample' if body['samples'] == 1 else 'samples'}"
+    return counted(body["samples"], "sample")
 
 
 def _by(body: Body) -> str:

@@ -15,6 +15,7 @@ from forget.paths import downloads
 from forget.request import Request
 from forget.result import Result
 from forget.times import PROCESSOR
+from forget.words import counted, points_between, signed
 from ui import charts
 from ui.certificate import newton_view
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
@@ -64,8 +65,7 @@ def _per_class(held: Session) -> None:
 
 def asked(subject: Subject, request: Request, classes: Sequence[str]) -> str:
     """The request in words, for Markdown."""
-    noun = subject.sample if len(request) == 1 else subject.samples
-    count = f"{len(request):,} training {noun}"
+    count = counted(len(request), f"training {subject.sample}", f"training {subject.samples}")
     if request.class_index is not None:
         return f"Forget {plain(classes[request.class_index])} ({count})"
     return f"Forget {count}"
@@ -105,15 +105,13 @@ def accuracy_table(metrics: Mapping[str, Accuracies], references: int, whole_cla
     spread = spread or dict.fromkeys(SPLITS)
     rows = []
     for split in SPLITS:
-        gap = (None if reference[split] is None or after[split] is None
-               else 100 * (after[split] - reference[split]))
         rows.append({
             "Accuracy on": SPLIT_NAMES[split].capitalize(),
             ORIGINAL: percent(before[split]),
             UNLEARNED: percent(after[split]),
             RETRAINED: percent(reference[split])
             + (f" ± {100 * spread[split]:.1f}" if spread[split] is not None else ""),
-            "Gap": "–" if gap is None else f"{gap:+.1f}",
+            "Gap": signed(points_between(after[split], reference[split])),
         })
     st.table(rows, hide_index=True, border="horizontal",
              alt="Accuracies of the original, unlearned and retrained model on each split")

@@ -17,6 +17,7 @@ from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
 from forget.faces.kept import folder, keep, kept_photos
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
+from forget.words import counted
 from ui import limits, memory, shared, visitors
 from ui.access import enrolment_off, who
 from ui.face_input import UPLOADS, annotated
@@ -237,8 +238,8 @@ def _report(bringing: Bringing) -> None:
                 "count as one person: leave it and choose another name if they are two.",
                 icon=":material/info:")
     if new:
-        st.success(f"{len(new)} photos of {len(people)} "
-                   f"{'person' if len(people) == 1 else 'people'} can be learnt from.",
+        st.success(f"{counted(len(new), 'photo')} of {counted(len(people), 'person', 'people')} "
+                   "can be learnt from.",
                    icon=":material/check:")
     enrol = st.button("Enrol", type="primary", disabled=not new, key="faces.enrol",
                       icon=":material/person_add:")
@@ -275,7 +276,8 @@ def _brought(bringing: Bringing) -> None:
     kept = kept_photos() if local else []
     if kept:
         people = {photo.person for photo in kept}
-        st.caption(f"Kept on this machine: {len(kept)} photos of {len(people)} people, in "
+        st.caption(f"Kept on this machine: {counted(len(kept), 'photo')} of "
+                   f"{counted(len(people), 'person', 'people')}, in "
                    f"{folder()}.")
         with st.container(horizontal=True):
             if st.button("Bring them in", key="faces.kept.load", icon=":material/upload:"):
@@ -286,8 +288,8 @@ def _brought(bringing: Bringing) -> None:
                 st.rerun()
     for person in sorted({photo.person for photo in bringing.photos}):
         count = sum(photo.person == person for photo in bringing.photos)
-        if st.button(f"Remove {plain(person)} ({count} photos)", icon=":material/person_remove:",
-                     key=f"faces.remove.{person}"):
+        if st.button(f"Remove {plain(person)} ({counted(count, 'photo')})",
+                     icon=":material/person_remove:", key=f"faces.remove.{person}"):
             bringing.photos = [photo for photo in bringing.photos if photo.person != person]
             st.rerun()
     if local and bringing.photos and st.button(

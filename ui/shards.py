@@ -8,6 +8,7 @@ from forget.learners.sisa import Sisa
 from forget.request import Forgotten, Request, split
 from forget.result import Start
 from forget.sharding import Plan, Sharding, expected_share, plan
+from forget.words import counted
 from ui import charts
 from ui.charts import percent
 from ui.method_form import knob_widget
@@ -40,9 +41,10 @@ def what_if(held: Session, request: Request) -> None:
                              request))
         if request.class_index is None and chosen["sharding"] == "uniform":
             share = expected_share(len(request), learner.shards, learner.slices)
-            st.caption(f"On average {len(request):,} samples drawn at random cost "
-                       f"{percent(share)} (closed form). To use such a model, set it under "
-                       "Model; it is then trained.")
+            drawn = counted(len(request), "sample drawn at random costs",
+                            "samples drawn at random cost")
+            st.caption(f"On average {drawn} {percent(share)} (closed form). To use such a "
+                       "model, set it under Model; it is then trained.")
         else:
             st.caption("To use such a model, set it under Model; it is then trained.")
 
@@ -50,7 +52,7 @@ def what_if(held: Session, request: Request) -> None:
 def in_words(it: Plan, request: Request) -> str:
     """The plan as a sentence or two."""
     shards = len(it.forget)
-    text = (f"This request touches **{len(it.first)} of {shards} shards** and costs "
+    text = (f"This request touches **{len(it.first)} of {counted(shards, 'shard')}** and costs "
             f"**{percent(it.share)}** of training them all anew "
             f"({it.visits:,} of {it.everything:,} samples passed over).")
     if len(it.first) == shards and request.class_index is not None:

@@ -14,6 +14,7 @@ from forget.records import bases
 from forget.records.bases import Base, Digits
 from forget.records.contributions import contributors
 from forget.records.database import NAME
+from forget.words import agreeing, counted
 from ui.access import who
 from ui.digit_input import PEN, SIDE, enlarged
 from ui.face_input import UPLOADS, annotated, choose_face
@@ -196,7 +197,8 @@ def _pile(held: Lesson) -> None:
         for one in held.pile[:SHOWN]:
             _tile(held, one)
     if len(held.pile) > SHOWN:
-        st.caption(f"And {len(held.pile) - SHOWN} more, which are taught too.")
+        more = counted(len(held.pile) - SHOWN, "more, which is", "more, which are")
+        st.caption(f"And {more} taught too.")
 
 
 def _tile(held: Lesson, one: Piled) -> None:
@@ -231,8 +233,8 @@ def _said_of(name: str) -> None:
     """What this contributor gave before, so that a name is not taken twice unseen."""
     counts = next((one.counts for one in contributors() if one.name == name.strip()), {})
     if total := sum(counts.values()):
-        st.caption(f"{plain(name.strip())} gave {total} "
-                   f"{'sample' if total == 1 else 'samples'} before; these are added to them.")
+        st.caption(f"{plain(name.strip())} gave {counted(total, 'sample')} before; these "
+                   f"are added to {agreeing(total, 'it', 'them')}.")
 
 
 def _kept_of(base: Base) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from forget.records import lineage
 from forget.records.bases import Base, Digits
 from forget.records.contributions import Kept
 from forget.records.taught import FINETUNE, RETRAIN, WAYS
+from forget.words import agreeing, counted
 from ui.access import who
 from ui.job_progress import watch_job
 from ui.teach_work import Learning, Lesson
@@ -85,10 +86,10 @@ def _waiting(held: Lesson) -> list[Kept]:
     those = [one for one in held.waiting() if user in (None, one.contributor)]
     if those and not held.busy:
         names = ", ".join(plain(name) for name in dict.fromkeys(one.contributor for one in those))
-        one = len(those) == 1
-        st.info(f"{len(those)} {held.base.one}{'' if one else 's'} given before "
-                f"{'is' if one else 'are'} not learnt yet (from {names}): Teach learns "
-                f"{'it' if one else 'them'} too.", icon=":material/pending:")
+        noun = held.base.one
+        st.info(f"{counted(len(those), f'{noun} given before is', f'{noun}s given before are')} "
+                f"not learnt yet (from {names}): Teach learns "
+                f"{agreeing(len(those), 'it', 'them')} too.", icon=":material/pending:")
     return those
 
 

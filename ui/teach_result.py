@@ -5,6 +5,7 @@ import streamlit as st
 
 from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS, literal
 from forget.records.bases import Digits
+from forget.words import agreeing
 from ui import charts
 from ui.charts import percent
 from ui.portrait import show_picture
@@ -40,7 +41,7 @@ def before_and_after(held: Lesson) -> None:
                   "it was or whose: see the page Ledger.")
     _unknown_before(held.result)
     if again := held.result.again:
-        st.caption(f"{again} of the pile {'was' if again == 1 else 'were'} given before, or twice: "
+        st.caption(f"{again} of the pile {agreeing(again, 'was', 'were')} given before, or twice: "
                    "each counts once.")
     _learnt(held, held.result.said)
 

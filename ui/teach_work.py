@@ -25,6 +25,7 @@ from forget.records.contributions import Kept, add, kept, unasked
 from forget.records.database import NAME
 from forget.records.lineage import Live
 from forget.records.taught import Taught
+from forget.words import agreeing
 from ui import limits, memory, shared, visitors
 from ui.jobs import Holder, Job
 from ui.words import told
@@ -285,7 +286,7 @@ class Lesson(Holder):
 
     def read(self, files: Sequence[File], label: str | None) -> None:
         """Start reading files, each to be a sample of this label, or only to be tried."""
-        title = f"Looking at the {self.base.one}{'' if len(files) == 1 else 's'}"
+        title = "Looking at the " + agreeing(len(files), self.base.one, f"{self.base.one}s")
         room = limits.CROWDS - len(self.crowds)
         self._submit(Reading(title, lambda job: _look(self.base, files, label, room, job), files,
                              tried=label is None))

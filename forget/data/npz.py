@@ -19,6 +19,7 @@ from forget.data.files import silent
 from forget.data.zips import MAX_DIRECTORY, directory_size
 from forget.errors import BadInput
 from forget.paths import given_file
+from forget.words import counted
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 HELD_OUT_SHARE = 5
@@ -59,7 +60,8 @@ class Npz(DatasetSource):
             raise BadInput("x_train and x_test must have the same shape after the first axis")
         labels, y_train = _numbered("y_train", arrays["y_train"])
         if not 2 <= len(labels) <= MAX_CLASSES:
-            raise BadInput(f"y_train has {len(labels)} classes; 2 to {MAX_CLASSES} are needed")
+            raise BadInput(f"y_train has {counted(len(labels), 'class', 'classes')}; 2 to "
+                           f"{MAX_CLASSES} are needed")
         tested, y_test = _numbered("y_test", arrays["y_test"])
         place = {label: index for index, label in enumerate(labels)}
         unseen = [label for label in tested if label not in place]
@@ -152,7 +154,7 @@ def _check_part(part: str, x: np.ndarray, y: np.ndarray) -> None:
     if x.ndim == 4 and x.shape[3] not in (1, 3):
         raise BadInput(f"x_{part} has {x.shape[3]} channels; images have 1 or 3, as the last axis")
     if len(x) < 10:
-        raise BadInput(f"x_{part} has {len(x)} rows; at least 10 are needed")
+        raise BadInput(f"x_{part} has {counted(len(x), 'row')}; at least 10 are needed")
     if not x.size:
         raise BadInput(f"x_{part} has the shape {x.shape}, which holds no values at all")
     _check_labels(part, y, len(x))

@@ -20,6 +20,7 @@ from forget.faces import Embedded
 from forget.faces.copies import copies_among
 from forget.faces.embed import AnyEmbedder, key_of, the_face_meant, try_embed
 from forget.spelling import MAX_NAME, is_control, printable, spelling
+from forget.words import counted
 
 MIN_PHOTOS = 2
 MIN_PEOPLE = 2
@@ -195,14 +196,11 @@ def _named(photos: Sequence[Photo], findings: list[str]) -> list[Photo]:
             continue
         spellings.setdefault(person, {})[photo.person] = None
         named.append(dataclasses.replace(photo, person=person))
-    findings += [f"{_photos(len(names))} left out: {why}" for why, names in refused.items()]
+    findings += [f"{counted(len(names), 'photo is', 'photos are')} left out: {why}"
+                 for why, names in refused.items()]
     findings += [" and ".join(f"“{printable(one)}”" for one in ways) + " are taken as one person, "
                  f"“{person}”" for person, ways in spellings.items() if len(ways) > 1]
     return named
-
-
-def _photos(count: int) -> str:
-    return "1 photo is" if count == 1 else f"{count} photos are"
 
 
 def _without_copies(usable: list[Usable], findings: list[str]) -> list[Usable]:
@@ -251,7 +249,8 @@ def _without_few(usable: list[Usable], given: Counter, findings: list[str]) -> l
     """Only the people with enough photos, of whom some were given."""
     counts = Counter(one.photo.person for one in usable)
     few = [person for person in sorted(given, key=natural) if counts[person] < MIN_PHOTOS]
-    findings += [f"{person} is left out: {counts[person]} of {given[person]} photos can be used, "
+    findings += [f"{person} is left out: {counts[person]} of "
+                 f"{counted(given[person], 'photo')} can be used, "
                  f"and {MIN_PHOTOS} are needed; add photos" for person in few]
     return [one for one in usable if one.photo.person not in few]
 

@@ -21,6 +21,7 @@ from forget.records.database import MODELS, reading, writing
 from forget.spelling import nearest
 from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
+from forget.words import agreeing, counted
 
 MAX_EXPORT = 100 << 20
 
@@ -88,7 +89,7 @@ def _teach(options: argparse.Namespace) -> None:
         if options.files:
             given = [(options.label, base.read(data)) for data in files]
             new = add(base, options.by, given)
-            print(f"{new} of {len(given)} samples are new")
+            print(f"{new} of {counted(len(given), 'sample')} {agreeing(new, 'is', 'are')} new")
         try:
             done = taught.teach(base, options.how, *recipe, bars)
         except taught.NothingNew:
@@ -97,7 +98,7 @@ def _teach(options: argparse.Namespace) -> None:
             print(f"{base.title}: the model has learnt them already")
             return
     print(f"{base.title}: {taught.WAYS[options.how].lower()}, {done.seconds:.1f} s; "
-          f"{len(done.after.samples)} given samples learnt; unseen test samples right: "
+          f"{counted(len(done.after.samples), 'given sample')} learnt; unseen test samples right: "
           f"{done.accuracy_before:.2%} before, {done.accuracy_after:.2%} now (ledger: entry "
           f"{done.entry})")
     _say(done.untidy)
@@ -131,11 +132,12 @@ def _erase(options: argparse.Namespace) -> None:
         done = [one for name in sorted(methods)
                 for one in requests.carry_out(base_called(name), bars, options.references)]
     if photos:
-        print(f"{photos} kept photos deleted")
+        print(f"{counted(photos, 'kept photo')} deleted")
     _report(done)
     finished = {one.asked.id for one in done}
     if left := [number for number in asked if number not in finished]:
-        print(f"{len(left)} of the requests wait for more to be carried out together with: "
+        print(f"{counted(len(left), 'request waits', 'requests wait')} for more to be carried out "
+              "together with: "
               "'python -m forget queue' shows them, and --run carries them out")
 
 
@@ -153,8 +155,8 @@ def _report(done: list[requests.Done]) -> None:
             continue
         what = (f"by {one.result.method.name}, {one.result.seconds['forget']:.2f} s"
                 if one.result else "the model had learnt nothing of it")
-        print(f"{one.asked.base.title}: {one.asked.samples} samples forgotten and deleted, {what} "
-              f"(ledger: entry {one.entry})")
+        print(f"{one.asked.base.title}: {counted(one.asked.samples, 'sample')} forgotten and "
+              f"deleted, {what} (ledger: entry {one.entry})")
         if one.result is not None and one.result.verdict is not None:
             print(f"verdict: {one.result.verdict.words}. {one.result.verdict.reason}")
     for untidy in {one.untidy for one in done}:
@@ -186,7 +188,8 @@ def _queue(options: argparse.Namespace) -> None:
         print(f"{base.title}: " + ("requests are carried out at once" if batch == 1 else
                                    f"requests are carried out when {batch} wait"))
         for one in requests.waiting(base):
-            print(f"  request {one.id}, asked {one.asked_at}: {one.samples} samples by "
+            print(f"  request {one.id}, asked {one.asked_at}: "
+                  f"{counted(one.samples, 'sample')} by "
                   f"{one.method.name if one.method else one.how}")
     _report(done)
 
@@ -213,7 +216,7 @@ def _say_where(held: trace.Held, hits: list[trace.Hit]) -> None:
         for one in held.samples:
             counts[one.base] = counts.get(one.base, 0) + 1
         for base, number in counts.items():
-            print(f"{base}: {number} samples")
+            print(f"{base}: {counted(number, 'sample')}")
         for file, number in held.models.items():
             print(f"model {MODELS}/{file}: learnt from {number} of them")
         print("ledger entries about them: " + (", ".join(map(str, held.entries)) or "none"))
@@ -257,7 +260,7 @@ def _ledger(options: argparse.Namespace) -> None:
         print(f"NO: {fault}")
     if faults:
         raise NotVerified("the ledger does not verify")
-    print(f"verified: {verified.count} entries")
+    print(f"verified: {counted(verified.count, 'entry', 'entries')}")
     for sentence in ledger.UNPROVEN:
         print(f"  {sentence}")
 

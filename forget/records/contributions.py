@@ -15,6 +15,7 @@ from forget.faces.people import person_name
 from forget.records import ledger
 from forget.records.bases import Base, Given
 from forget.records.database import NAME, Connection, reading, writing
+from forget.words import counted
 
 FIRST_ID = 1_000_000_000
 """Ids of what people gave start here, far above every place in a dataset; none is given twice."""
@@ -82,8 +83,8 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
                  one.sha256, ledger.now()))
         new = _count(db, who["id"]) - before
         if before + new > MOST:
-            raise BadInput(f"one contributor can give {MOST} samples, and there are {before} "
-                           "already: add fewer")
+            raise BadInput(f"one contributor can give {counted(MOST, 'sample')}, and "
+                           f"{counted(before, 'is', 'are')} there already: add fewer")
         if new:
             ledger.append(db, "added", {"base": base.name, "samples": new},
                           ledger.subject_of(who["key"], name))
