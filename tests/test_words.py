@@ -63,8 +63,8 @@ def _one_table(after, retrained) -> None:
 
 
 @pytest.mark.parametrize(("after", "retrained", "gap"), [
-    (0.9876, 0.9824, "+0.6"), (0.98764, 0.98765, "0.0"), (0.98749, 0.98751, "−0.1"), (0.98761, 0.98759, "0.0"),
-    (0.5, 0.50001, "0.0")])
+    (0.9876, 0.9824, "+0.6"), (0.98764, 0.98765, "0.0"), (0.98749, 0.98751, "−0.1"),
+    (0.98761, 0.98759, "0.0"), (0.5, 0.50001, "0.0")])
 def test_the_gap_on_a_page_is_that_of_the_numbers_beside_it(after, retrained, gap):
     at = AppTest.from_function(_one_table, args=(after, retrained)).run()
     assert set(at.table[0].value["Gap"]) == {gap}

@@ -6,6 +6,7 @@ from forget.data import Dataset
 from forget.errors import BadInput
 from forget.request import Request, parse_request
 from forget.words import counted
+from ui.address import asked_for, in_address, one_of
 from ui.compare_work import Work, dataset_of
 from ui.face_input import FACES
 from ui.forget_form import choose_class, usual_class
@@ -15,7 +16,6 @@ from ui.words import plain, told
 
 TITLES = {"mnist": "Digits", "faces": "Faces"}
 CLASS, RANDOM, SAMPLES = "class", "random", "samples"
-IN_URL = "query-params"
 
 
 def subject_of(data: str) -> Subject:
@@ -30,7 +30,8 @@ def subject_of(data: str) -> Subject:
 def choose_data(page: str) -> str:
     """The name of one dataset; it stands in the page's address."""
     return st.segmented_control("Data", list(TITLES), default="mnist", required=True,
-                                format_func=TITLES.get, key=f"{page}.data", bind=IN_URL)
+                                format_func=TITLES.get,
+                                **in_address(f"{page}.data", "Data", one_of(TITLES.values())))
 
 
 def get_dataset(held: Work, name: str) -> Dataset | None:
@@ -69,12 +70,11 @@ def choose_request(page: str, dataset: Dataset) -> Request | None:
 
 
 def _class(page: str, subject: Subject, dataset: Dataset) -> str:
-    names, key, asked = dataset.classes, f"{page}.class.{dataset.name}", f"{page}.class"
-    if key not in st.session_state and st.query_params.get(asked) in names:
-        st.session_state[key] = st.query_params[asked]  # a list that can be searched binds nothing
-    name = choose_class(f"{subject.one.capitalize()} to forget", names,
-                        usual_class(names, names, subject.first), key)
-    st.query_params[asked] = name
+    names, asked = dataset.classes, f"{page}.class"
+    label = f"{subject.one.capitalize()} to forget"
+    first = asked_for(asked, label, names) or usual_class(names, names, subject.first)
+    name = choose_class(label, names, first, f"{asked}.{dataset.name}")
+    st.query_params[asked] = name  # a list that can be searched binds nothing
     count = int((dataset.train.y == names.index(name)).sum())
     st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")
     return f"class:{name}"

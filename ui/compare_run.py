@@ -14,8 +14,9 @@ from forget.request import Request
 from forget.result import Result
 from forget.steps import Point
 from forget.words import agreeing, counted
+from ui.address import in_address, one_of, whole_number
 from ui.audit_trial import audits_of
-from ui.compare_request import IN_URL, asked, choose_data, choose_request, get_dataset
+from ui.compare_request import asked, choose_data, choose_request, get_dataset
 from ui.compare_work import Work
 from ui.jobs import Job
 from ui.words import told
@@ -87,10 +88,13 @@ def set_up(held: Comparing) -> None:
         dataset = get_dataset(held, choose_data("compare"))
         request = None if dataset is None else choose_request("compare", dataset)
     with how:
+        titles = [cls.title for cls in METHODS.values()]
         names = st.pills("Methods", list(METHODS), selection_mode="multi", default=list(METHODS),
-                         format_func=lambda name: METHODS[name].title, key="compare.methods",
-                         bind=IN_URL, wrap=True)
-        seeds = st.number_input("Seeds", 1, MOST_SEEDS, 2, key="compare.seeds", bind=IN_URL,
+                         format_func=lambda name: METHODS[name].title, wrap=True,
+                         **in_address("compare.methods", "Methods", one_of(titles), several=True))
+        seeds = st.number_input("Seeds", 1, MOST_SEEDS, 2,
+                                **in_address("compare.seeds", "Seeds",
+                                             whole_number(1, MOST_SEEDS)),
                                 help="Each seed trains its own original and its own retrained "
                                 "model. From two on their spread says how much of a difference is "
                                 "only chance.")
