@@ -94,6 +94,26 @@ def test_parameters_that_no_page_knows_change_nothing(page):
     assert not at.exception and "Something went wrong" not in str(faults(at))
 
 
+def _class_set() -> None:
+    """As a click on a person's photo does it."""
+    import streamlit as st
+
+    from ui.forget_form import choose_class
+
+    st.session_state["class"] = "2"
+    choose_class("Which", "123", "1", "class")
+
+
+def _method_set() -> None:
+    """As another kind of model does it."""
+    import streamlit as st
+
+    from ui.method_form import choose_method
+
+    st.session_state["page.method"] = "sisa"
+    choose_method("page", "network")
+
+
 def test_no_widget_is_given_a_default_and_a_value(monkeypatch):
     """Streamlit complains in the server's log, as after a restart with a page open."""
     complaints = []
@@ -102,4 +122,7 @@ def test_no_widget_is_given_a_default_and_a_value(monkeypatch):
     monkeypatch.setattr(policies, "_shown_default_value_warning", False)
     link("compare", **{"compare.class": "2", "compare.seeds": "3", "compare.data": "Digits"})
     link("audit", **{"audit.class": "1"})
+    assert ran(AppTest.from_function(_class_set)).pills(key="class").value == "2"
+    method = ran(AppTest.from_function(_method_set)).segmented_control(key="page.method")
+    assert method.value == "sisa"
     assert complaints == []

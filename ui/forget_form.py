@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 import torch
 
+from ui.method_form import usual
 from ui.portrait import show_picture
 from ui.session import Session
 from ui.words import plain
@@ -28,7 +29,7 @@ def choose_request(held: Session) -> str | None:
 def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     """One class of a few, as buttons, or of many, in a list that can be searched."""
     if len(names) <= FEW_CLASSES:
-        return st.pills(label, names, default=first, required=True, key=key,
+        return st.pills(label, names, default=usual(key, first, names), required=True, key=key,
                         format_func=plain, persist_state="session", wrap=True)
     if st.session_state.get(key) not in names:
         st.session_state[key] = first

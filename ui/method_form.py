@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -13,13 +14,22 @@ from forget.methods import METHODS, Method
 def choose_method(page: str, learner: str) -> Method:
     """Pick a method and set its hyperparameters; not every method suits the learner's models."""
     name = st.segmented_control("Method", list(METHODS), key=f"{page}.method",
-                                default=default_method(learner),
+                                default=usual(f"{page}.method", default_method(learner), METHODS),
                                 format_func=lambda name: METHODS[name].title, required=True,
                                 persist_state="session", wrap=True)
     cls = METHODS[name]
     st.caption(cls.summary)
     settings = knob_form(cls, f"{page}.{name}") if cls.knobs() else {}
     return cls(**settings)
+
+
+def usual(key: str, value: Any, options: Collection[Any]) -> Any:
+    """The default of a widget whose value the page may have set: None where it has one of the
+    options already, since Streamlit complains in the server's log of a widget with both."""
+    if st.session_state.get(key) in options:
+        return None
+    st.session_state.pop(key, None)
+    return value
 
 
 def default_method(learner: str) -> str:
