@@ -29,7 +29,7 @@ def body() -> None:
     name = choose_contributor(held)
     there = None if name is None else held_of(name)
     if there is None or there.empty:
-        nobody(name)
+        nobody(held, name)
     else:
         show_held(held, there)
         st.header("2 Forget", divider="gray")

@@ -101,7 +101,7 @@ def _class_set() -> None:
     from ui.forget_form import choose_class
 
     st.session_state["class"] = "2"
-    choose_class("Which", "123", "1", "class")
+    choose_class("Which", ("1", "2", "3"), "1", "class")
 
 
 def _method_set() -> None:

@@ -64,9 +64,9 @@ def _counts(exposure: Exposure, accused: Tensor) -> None:
     right, wrong = int((accused & member).sum()), int((accused & ~member).sum())
     learnt, never = int(member.sum()), int((~member).sum())
     with st.container(horizontal=True):
-        st.metric("Rightly exposed", f"{right:,} of {learnt:,}", width=190,
+        st.metric("Rightly exposed", f"{right:,} of {learnt:,}", width="content",
                   help="Samples that were learnt and unlearned, and are found out.")
-        st.metric("Wrongly accused", f"{wrong:,} of {never:,}", width=190,
+        st.metric("Wrongly accused", f"{wrong:,} of {never:,}", width="content",
                   help="The same samples in the twin model that never saw them.")
 
 

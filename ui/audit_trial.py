@@ -90,7 +90,7 @@ def put_on_trial(held: Trial) -> None:
 
 def _choose_method() -> type[Method]:
     kind = st.segmented_control("Kind", (REAL, PLANTED), default=REAL, required=True,
-                                key="audit.kind_of_method", persist_state="session")
+                                key="audit.kind_of_method", persist_state="session", wrap=True)
     registry = METHODS if kind == REAL else FRAUDS
     if kind == PLANTED:
         st.caption("For learning: a planted fraud looks as if it forgets and does not. Each was "

@@ -30,7 +30,7 @@ def subject_of(data: str) -> Subject:
 def choose_data(page: str) -> str:
     """The name of one dataset; it stands in the page's address."""
     return st.segmented_control("Data", list(TITLES), default="mnist", required=True,
-                                format_func=TITLES.get,
+                                format_func=TITLES.get, wrap=True,
                                 **in_address(f"{page}.data", "Data", one_of(TITLES.values())))
 
 

@@ -189,7 +189,7 @@ def _filtered(rows: list[Row]) -> tuple[list[Row], list[str]]:
     left, middle, right = st.columns(3)
     with left:
         groups = st.pills("Columns", GROUPS, selection_mode="multi", key="compare.columns",
-                          default=(ACCURACY, TRACES, COST), persist_state="session")
+                          default=(ACCURACY, TRACES, COST), persist_state="session", wrap=True)
     with middle:
         words = st.multiselect("Verdict", verdicts, key="compare.verdicts", placeholder="All")
     with right:

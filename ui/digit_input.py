@@ -115,7 +115,7 @@ def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
 
 def _pick(given: GivenDigit, dataset: Dataset) -> np.ndarray:
     label = st.pills("Digit", dataset.classes, default=dataset.classes[3], required=True,
-                     key="digits.pick.class", persist_state="session")
+                     key="digits.pick.class", persist_state="session", wrap=True)
     rows = (dataset.test.y == dataset.classes.index(label)).nonzero().flatten()
     number = st.number_input("Which one of the test set", 1, len(rows), 1, key="digits.pick.number",
                              persist_state="session",

@@ -119,7 +119,7 @@ def choose_face(faces: tuple[Face, ...], key: str) -> int | None:
     if len(faces) == 1:
         return 0
     number = st.pills(f"{len(faces)} faces: which one?", range(1, len(faces) + 1), key=key,
-                      default=1 + (choose(faces) or 0), required=True)
+                      default=1 + (choose(faces) or 0), required=True, wrap=True)
     return number - 1
 
 

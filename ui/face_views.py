@@ -85,10 +85,10 @@ def _unknown(held: Session) -> None:
     with st.container(horizontal=True):
         for name, share in zip((ORIGINAL, UNLEARNED, RETRAINED), result.rejected.values(),
                                strict=True):
-            st.metric(f"{name}: nobody known", percent(share), width=210,
+            st.metric(f"{name}: nobody known", percent(share), width="content",
                       help="Share of the forgotten person's unseen photos in which this model "
                       "knows nobody.")
-        st.metric("Strangers: nobody known", percent(1 - known.false_accept), width=210,
+        st.metric("Strangers: nobody known", percent(1 - known.false_accept), width="content",
                   help="The same for people who were left out of training from the start: what "
                   "the forgotten person should be like.")
 

@@ -36,16 +36,18 @@ def choose_contributor(held: Working) -> str | None:
 
 
 def _chosen(held: Working, names: tuple[str, ...]) -> str | None:
-    """Pick one of the names. Other names make another widget: in the browser the old one would go
-    on showing who was forgotten, and the name would stay in this tab."""
+    """Pick one of the names; nobody is picked until somebody is. Other names make another widget:
+    in the browser the old one would go on showing who was forgotten, and the name would stay in
+    this tab."""
     if names != held.names:
         before = st.session_state.pop(_picker(held), None)
         held.names, held.lists = names, held.lists + 1
         if before not in names:
             held.another()
-        if names:
-            st.session_state[_picker(held)] = before if before in names else names[0]
-    return st.selectbox("Contributor", names, key=_picker(held), persist_state="session", width=320,
+        if before in names:
+            st.session_state[_picker(held)] = before
+    return st.selectbox("Contributor", names, None, key=_picker(held), persist_state="session",
+                        placeholder="Choose whose data to show", width=320,
                         on_change=held.another) if names else None
 
 
@@ -53,8 +55,12 @@ def _picker(held: Working) -> str:
     return f"forget_me.contributor.{held.lists}"
 
 
-def nobody(name: str | None) -> None:
-    """Said where nothing is held."""
+def nobody(held: Working, name: str | None) -> None:
+    """Said where nobody is chosen, or nothing is held."""
+    if name is None and held.names:
+        st.info("Choose a contributor to see what is held about them.",
+                icon=":material/person_search:")
+        return
     whom = "anybody" if name is None else "you"
     st.info(f"Nothing is held about {whom}. To try it, open **Teach**, give a few drawings or "
             "photos under a name, and let the model learn them. Then come back to have all of it "

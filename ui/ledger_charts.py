@@ -33,7 +33,7 @@ def over_time(book: Book) -> None:
         return
     name = names[0] if len(names) == 1 else st.segmented_control(
         "Model", names, default=names[0], required=True, key="ledger.base",
-        format_func=lambda one: bases.BASES[one].title, persist_state="session")
+        format_func=lambda one: bases.BASES[one].title, persist_state="session", wrap=True)
     st.markdown(f"**{bases.BASES[name].title}**")
     accuracy(known[name])
     spending(known[name])

@@ -140,17 +140,17 @@ def seconds_row(told: Mapping[str, Any]) -> None:
     speed_up = told["speed_up"] if of else None
     with_preparation = told.get("speed_up_with_preparation") if of else None
     with st.container(horizontal=True):
-        st.metric("Forgetting took", f"{seconds['forget']:.2f} s", width=160,
+        st.metric("Forgetting took", f"{seconds['forget']:.2f} s", width="content",
                   help="Wall time of the method alone, without drawing and measuring.")
         if seconds["retrain"] is not None:
-            st.metric("Retraining took", f"{seconds['retrain']:.2f} s", width=160,
+            st.metric("Retraining took", f"{seconds['retrain']:.2f} s", width="content",
                       help="Wall time to train a model from scratch without the data; from its "
                       "record where such a model was there already.")
         if speed_up is not None:
-            st.metric("Speed-up", f"{speed_up:.1f}x", width=130,
+            st.metric("Speed-up", f"{speed_up:.1f}x", width="content",
                       help=f"{of.capitalize()} of retraining over those of forgetting.")
         if with_preparation is not None:
-            st.metric("With preparation", f"{with_preparation:.1f}x", width=170,
+            st.metric("With preparation", f"{with_preparation:.1f}x", width="content",
                       help=f"{of.capitalize()} of retraining over those of making the original "
                       "and then forgetting.")
     if seconds["retrain"] is None or not of:

@@ -258,7 +258,7 @@ def _pick_faces(bringing: Bringing) -> None:
         (found,) = find_faces([read_photo(photo.data)])
         key = f"faces.pick.{photo.key[:16]}"
         number = st.pills(f"Which of the faces in {plain(photo.called)} is it?",
-                          range(1, len(found.faces) + 1), key=key)
+                          range(1, len(found.faces) + 1), key=key, wrap=True)
         chosen = None if number is None else number - 1
         show_picture(annotated(found.photo, found.faces, chosen), width=240,
                      alt=f"A photo with {len(found.faces)} faces, numbered")

@@ -36,7 +36,8 @@ def choose_base() -> Lesson:
     """Digits or faces."""
     titles = {base.title: base for base in bases.BASES.values()}
     title = st.segmented_control("What to teach", list(titles), default=next(iter(titles)),
-                                 required=True, key="teach.base", persist_state="session")
+                                 required=True, key="teach.base", persist_state="session",
+                                 wrap=True)
     return lesson(titles[title])
 
 

@@ -32,11 +32,11 @@ def before_and_after(held: Lesson) -> None:
         st.warning(plain(done.untidy), icon=":material/cleaning_services:")
     with st.container(horizontal=True):
         for name, share in ((BEFORE, done.accuracy_before), (NOW, done.accuracy_after)):
-            st.metric(f"{name}: unseen right", percent(share), width=180,
+            st.metric(f"{name}: unseen right", percent(share), width="content",
                       help=f"Share of the unseen {_samples(held)} of the base that this model "
                       "gets right. Nobody's given ones are among them.")
-        st.metric("Learning took", f"{done.seconds:.1f} s", width=150)
-        st.metric("Ledger entry", f"{done.entry}", width=150,
+        st.metric("Learning took", f"{done.seconds:.1f} s", width="content")
+        st.metric("Ledger entry", f"{done.entry}", width="content",
                   help="It says that something was learnt, when and by which model, without what "
                   "it was or whose: see the page Ledger.")
     _unknown_before(held.result)
