@@ -9,8 +9,9 @@ def body() -> None:
     """The page, from top to bottom."""
     from forget.records.trace import held as held_of
     from ui.access import enrolment_off, who
+    from ui.erased import watch_for_erasures
     from ui.forget_me_ask import ask
-    from ui.forget_me_held import choose_contributor, nobody, show_held
+    from ui.forget_me_held import choose_contributor, nobody, show_held, still_held
     from ui.forget_me_work import Working
     from ui.ledger_book import not_intact
     from ui.shared import resumed
@@ -35,6 +36,7 @@ def body() -> None:
         st.header("2 Forget", divider="gray")
         ask(held, there)
     _outcome(held)
+    watch_for_erasures(lambda: still_held(held, there))
 
 
 def _outcome(held) -> None:

@@ -7,7 +7,9 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
+    from forget.records import requests
     from ui.access import enrolment_off, who
+    from ui.erased import watch_for_erasures
     from ui.forget_me_work import Working
     from ui.ledger_book import entries, intact, keep_a_copy, open_book, unproven
     from ui.ledger_charts import over_time
@@ -32,6 +34,8 @@ def body() -> None:
     entries(book)
     st.header("Requests that wait", divider="gray")
     queue(held)
+    waiting = {one.id for one in requests.waiting()}
+    watch_for_erasures(lambda: waiting <= {one.id for one in requests.waiting()})
     st.header("Over time", divider="gray")
     over_time(book)
 

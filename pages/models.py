@@ -12,7 +12,28 @@ def body() -> None:
     _embedders()
     _shipped()
     _brought()
+    _everything()
     _work()
+
+
+def _everything() -> None:
+    from forget.inventory import inventory
+    from forget.paths import downloads
+    from forget.words import counted
+
+    st.header("Everything in the folder", divider="gray")
+    parts = inventory()
+    sizes = [round(part.size / 1e6, 1) for part in parts]
+    st.table([{
+        "What": part.what,
+        "Files": f"{part.files:,}",
+        "MB": f"{size:,.1f}" if size else "under 0.1",
+    } for part, size in zip(parts, sizes, strict=True)], hide_index=True, border="horizontal",
+        alt="Every kind of file in the data folder, with the number and size of its files")
+    files = counted(sum(part.files for part in parts), "file")
+    st.caption(f"In all {files}, {sum(sizes):,.1f} MB, in {downloads()}. A file of another program "
+               "that lies there counts among the other files, and so do locks and downloads under "
+               "way.")
 
 
 def _datasets() -> None:

@@ -8,6 +8,7 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from ui.access import enrolment_off, who
+    from ui.erased import watch_for_erasures
     from ui.ledger_book import not_intact
     from ui.teach_give import choose_base, contributor, get_ready, give
     from ui.teach_learn import learn
@@ -33,6 +34,7 @@ def body() -> None:
         st.header("3 Before and after", divider="gray")
         before_and_after(held)
         try_the_next(held)
+        watch_for_erasures(held.still_held)
 
 
 page("Teach", body)

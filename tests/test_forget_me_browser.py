@@ -49,7 +49,8 @@ def named(folder) -> tuple[list, list]:
             [path for path in own if path.parent.name == "taught"])
 
 
-def test_all_of_somebodys_handwriting_is_forgotten_and_the_ledger_says_so(page, home, tmp_path):
+def test_all_of_somebodys_handwriting_is_forgotten_and_the_ledger_says_so(
+        chrome, page, home, tmp_path):
     (before,) = named(home)[1]
     page.goto(f"{page.address}/forget_me")
     picker = page.locator("[data-testid=stSelectbox] input")
@@ -59,6 +60,11 @@ def test_all_of_somebodys_handwriting_is_forgotten_and_the_ledger_says_so(page, 
     picker.press("Enter")
     expect(page.get_by_text("Digits: 6 drawings")).to_be_visible(timeout=LONG)
     expect(page.locator("img[alt='A drawing labelled 7']")).to_have_count(6)
+    other = opened(chrome)  # a page that nobody touches from now on
+    other.goto(f"{page.address}/forget_me")
+    other.locator("[data-testid=stSelectbox] input").fill("Ana Example")
+    other.keyboard.press("Enter")
+    expect(other.locator("img[alt='A drawing labelled 7']")).to_have_count(6, timeout=LONG)
     settle(page)
     page.get_by_role("button", name="Search the data folder").click()
     expect(page.get_by_text("Found in 2 files")).to_be_visible(timeout=LONG)
@@ -74,6 +80,9 @@ def test_all_of_somebodys_handwriting_is_forgotten_and_the_ledger_says_so(page, 
     settle(page)
     assert "Digits: 6 drawings forgotten and deleted" in text(page)
     assert "Nothing is held about anybody" in text(page)
+    expect(other.locator("img[alt='A drawing labelled 7']")).to_have_count(0, timeout=10_000)
+    assert "Ana Example" not in text(other)
+    other.context.close()
     names, (after,) = named(home)
     assert names == []
     assert after != before

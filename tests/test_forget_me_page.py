@@ -233,7 +233,7 @@ def test_a_batched_request_says_that_it_waits_and_for_what(ana):
     assert "Requests wait until 3 are there, and are carried out together: 0 wait." in said(at)
     at = forget_all(at)
     text = said(at)
-    assert "1 of 3 are there; when 2 more come" in text
+    assert "1 of 3 is there; when 2 more come" in text
     assert "this is left (a request still waits)" in text
     assert any("a model that learnt" in one for one in at.table[-1].value["Holds"])
     assert "A request to forget these rows waits already, since" in text
@@ -250,7 +250,7 @@ def test_a_request_that_makes_the_batch_full_carries_all_of_them_out(ana):
     at = page()
     assert "1 waits. With this one they are carried out." in said(at)
     at = forget_all(at)
-    assert "Requests of others were due too, 1 of them" in said(at)
+    assert "1 request of somebody else was due too" in said(at)
     assert contributors() == []
 
 

@@ -12,7 +12,7 @@ ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.
          "forget.export", "forget.adopt", "forget.drive", "forget.warm", "forget.verify",
          "forget.represent", "forget.strangers", "forget.shadows", "forget.audit",
          "forget.compare", "forget.report", "forget.figures", "forget.frauds",
-         "forget.records", "forget.terminal")  # fmt: skip
+         "forget.records", "forget.terminal", "forget.inventory")  # fmt: skip
 """What calls everything else and is called by nothing below."""
 
 TRIALS = ("forget.shadows", "forget.audit", "forget.compare", "forget.report", "forget.frauds")

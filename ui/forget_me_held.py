@@ -9,7 +9,7 @@ from forget.faces.kept import kept_people
 from forget.faces.people import spelling
 from forget.records import bases, requests
 from forget.records.bases import Base
-from forget.records.contributions import Kept, contributors
+from forget.records.contributions import Kept, contributors, held_ids
 from forget.records.database import MODELS
 from forget.records.trace import Held, Hit
 from forget.words import counted
@@ -31,8 +31,17 @@ def choose_contributor(held: Working) -> str | None:
         name = spelling(access.user)
         st.markdown(f"You are signed in as **{plain(name)}**.")
         return name
-    names = sorted({one.name for one in contributors()} | kept_people(), key=str.casefold)
-    return _chosen(held, tuple(names))
+    return _chosen(held, tuple(sorted(_names(), key=str.casefold)))
+
+
+def _names() -> set[str]:
+    return {one.name for one in contributors()} | kept_people()
+
+
+def still_held(held: Working, there: Held | None) -> bool:
+    """Whether everybody who can be picked, and each sample that is shown, is there yet."""
+    shown = set() if there is None else {one.id for one in there.samples}
+    return set(held.names) <= _names() and shown <= held_ids()
 
 
 def _chosen(held: Working, names: tuple[str, ...]) -> str | None:

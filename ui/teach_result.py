@@ -98,6 +98,8 @@ def try_the_next(held: Lesson) -> None:
 
 @st.fragment
 def _tried(held: Lesson) -> None:
+    if not held.still_held():
+        st.rerun()
     left, right = st.columns([3, 7], gap="large")
     with left:
         _ask(held)

@@ -21,7 +21,7 @@ from forget.paths import downloads
 from forget.records import lineage, taught
 from forget.records.bases import Base, Faces, Given
 from forget.records.contributions import GONE as FORGOTTEN
-from forget.records.contributions import Kept, add, kept, unasked
+from forget.records.contributions import Kept, add, held_ids, kept, unasked
 from forget.records.database import NAME
 from forget.records.lineage import Live
 from forget.records.taught import Taught
@@ -261,8 +261,12 @@ class Lesson(Holder):
 
     def _let_go(self) -> None:
         """Drop a result whose samples somebody had forgotten: its models know them."""
-        if self.result is not None and not self.result.ids <= {one.id for one in kept(self.base)}:
+        if not self.still_held():
             self.result, self.tried, self.notice = None, None, GONE
+
+    def still_held(self) -> bool:
+        """Whether everything that the result's models learnt is held yet; it may be looked at."""
+        return self.result is None or self.result.ids <= held_ids()
 
     @property
     def changed(self) -> bool:

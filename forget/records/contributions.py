@@ -119,6 +119,12 @@ def kept(base: Base, contributor: str | None = None) -> list[Kept]:
         return kept_in(db, base, contributor)
 
 
+def held_ids() -> frozenset[int]:
+    """The ids of all samples that are held, of everybody and every base."""
+    with reading() as db:
+        return frozenset(FIRST_ID + row[0] for row in db.execute("SELECT id FROM sample"))
+
+
 def unasked(base: Base) -> list[Kept]:
     """The samples given to a base of which nobody waits to have them forgotten."""
     with reading() as db:
