@@ -367,3 +367,17 @@ def test_another_seed_shows_other_models(looking):
     looking.selectbox(key="compare.pair.seed").set_value(1).run()
     assert looking.get("plotly_chart")[0].proto.spec != before
     looking.selectbox(key="compare.pair.seed").set_value(0).run()
+
+
+def test_a_tick_goes_with_its_table(looking):
+    """A row's tick is the widget's own: another table, or another way to a record, is without."""
+    def key() -> str:
+        return looking.dataframe[0].key
+
+    first = key()
+    ran(looking)
+    assert key() == first
+    looking.multiselect(key="compare.titles").set_value(["Fine-tune"]).run()
+    filtered = key()
+    looking.selectbox(key="compare.record").set_value("finetune").run()
+    assert len({first, filtered, key()}) == 3

@@ -115,11 +115,13 @@ def _differences(two: Pair) -> None:
 
 def _map(two: Pair) -> None:
     draw(_mapped(two.comparison.key, two.a, two.b, two.comparison), "compare.map")
-    st.caption(f"Each dot is an unseen {two.subject.sample} (up to {FEW:,}) as the last layer but "
-               "one sees it, flattened to two directions that both models share; colour and "
-               f"shape are its {two.subject.one}. Lines: those that B takes for another "
-               f"{two.subject.one} than A. A picture to look at: distances in it "
-               "prove nothing.")
+    many = len(two.comparison.data.classes) > len(figures.CLASS_COLOURS)
+    st.caption(f"Each dot is an unseen {two.subject.sample}, up to {FEW:,} of them, placed by what "
+               "the output layer reads, flattened to two directions that both models share. Its "
+               f"{'colour and shape say' if many else 'colour says'} which {two.subject.one} it "
+               f"really is. A above, B below: a line leads from A's place to B's, for those that B "
+               f"takes for another {two.subject.one} than A does, up to {figures.LINES} of them. A "
+               "picture to look at: distances in it prove nothing.")
 
 
 @st.cache_resource(show_spinner=False, max_entries=12)

@@ -41,6 +41,9 @@ LONG = {"forget_accuracy": "what was to be forgotten (training samples)",
 METHOD_WIDTH = 190
 """Pixels: the longest title fits, and a phone keeps room for what scrolls beside it."""
 
+TICKED = "compare.table"
+"""Begins the table's key; under it stands how often a record was opened in another way."""
+
 NO_BREAK = "\u00a0"
 
 Row = Mapping[str, Any]
@@ -175,7 +178,7 @@ def table(held: Comparing) -> None:
     if not shown["rows"]:
         return
     rows, groups = _filtered(shown["rows"])
-    _rows(rows, groups)
+    _rows(rows, groups, held.result[0].key)
     _reasons(rows)
     _anchors(shown["rows"])
     _downloads(held, shown)
@@ -199,7 +202,7 @@ def _filtered(rows: list[Row]) -> tuple[list[Row], list[str]]:
     return kept, groups
 
 
-def _rows(rows: list[Row], groups: list[str]) -> None:
+def _rows(rows: list[Row], groups: list[str], comparison: str) -> None:
     """The table itself; its columns sort by a click on their heads."""
     columns = [column for column in COLUMNS if not column.group or column.group in groups]
     cells = pd.DataFrame({column.name: pd.Series(
@@ -211,12 +214,15 @@ def _rows(rows: list[Row], groups: list[str]) -> None:
                                     width=METHOD_WIDTH if column.name == "Method" else None))
         for column in columns}
 
+    key = "/".join([TICKED, comparison, str(st.session_state.get(TICKED, 0)),
+                    *(row["method"] for row in rows)])  # of other rows: without the old tick
+
     def opened() -> None:
-        picked = st.session_state["compare.table"]["selection"]["rows"]
+        picked = st.session_state[key]["selection"]["rows"]
         st.session_state["compare.record"] = rows[picked[0]]["method"] if picked else None
 
     st.dataframe(cells, hide_index=True, column_config=config, height="content",
-                 key="compare.table", on_select=opened, selection_mode="single-row",
+                 key=key, on_select=opened, selection_mode="single-row",
                  alt="Every method with its verdict and figures: " + "; ".join(
                      f"{row['title']} {row['verdict']}" for row in rows))
     st.caption("A click on a column's name sorts by it; rest the pointer on the name to read what "
@@ -281,11 +287,15 @@ def _record(held: Comparing, shown: Shown) -> None:
     titles = {row["method"]: row["title"] for row in shown["rows"]}
     if st.session_state.get("compare.record") not in (None, *titles):
         st.session_state["compare.record"] = None
+
+    def without_tick() -> None:
+        st.session_state[TICKED] = st.session_state.get(TICKED, 0) + 1
+
     which, seeds = st.columns(2)
     with which:
         method = st.selectbox("Open the record of", list(titles), index=None,
                               format_func=titles.get, key="compare.record",
-                              placeholder="A method")
+                              placeholder="A method", on_change=without_tick)
     if method is None:
         return
     with seeds:
