@@ -48,6 +48,10 @@ def test_drawings_are_taught_and_the_next_one_is_read_as_its_writer_means_it(chr
         page = opened(chrome)
         page.goto(f"{url}/teach")
         pile_up(page, BOX, "2", 1)
+        with page.expect_event("dialog", timeout=LONG) as asked:  # before the pile is lost
+            page.evaluate("setTimeout(() => location.reload(), 0)")
+        assert asked.value.type == "beforeunload"
+        asked.value.dismiss()
         pile_up(page, SEVEN, "7", 2)
         page.get_by_role("textbox", name="Who gives this?").fill("Ana")
         page.get_by_text("Go on training the present model").click()

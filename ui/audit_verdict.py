@@ -28,6 +28,8 @@ def verdict(tried: Tried) -> None:
     """The headline, every check, and one view of the evidence."""
     audit = tried.audit
     st.subheader(tried.title)
+    st.caption("Kept in this tab only: after a reload, put the method on trial again. The small "
+               "models are kept, so that takes moments.")
     convicted = [check.name.lower() for check in audit.checks if check.passed is False]
     if convicted:
         st.markdown(f"### :material/gavel: Convicted: {', '.join(convicted)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -75,6 +76,38 @@ def curve(points: Sequence[Point], title: str, key: str) -> None:
     show(figure, f"{title}. After step {last.step.index}: to forget "
                  f"{percent(last.forget_accuracy)}, to keep {percent(last.retain_accuracy)}",
          key=key)
+
+
+LIVE = {
+    "mark": {"type": "line", "point": {"size": 12}, "clip": False},
+    "encoding": {
+        "x": {"field": "Step", "type": "quantitative", "axis": {"tickMinStep": 1}},
+        "y": {"field": "Accuracy", "type": "quantitative", "scale": {"domain": [0, 1]},
+              "axis": {"format": "%"}},
+        "color": {"field": "Of", "type": "nominal", "legend": {"orient": "top", "title": None},
+                  "scale": {"domain": list(DASHES), "range": list(SPLIT_COLOURS.values())}},
+        "strokeDash": {"field": "Of", "type": "nominal", "legend": None,
+                       "scale": {"domain": list(DASHES), "range": [[1, 0], [6, 4]]}},
+    },
+}
+"""How the curve of a job under way is drawn: always alike, so that only its data change."""
+
+
+def live_curve(points: Sequence[Point]) -> None:
+    """The curve of a job under way, also while a phase has no point yet.
+
+    Not by Plotly: Streamlit takes its charts away and draws them anew at every change, so that a
+    chart which grows by the second blinks. Vega's get the new data only.
+    """
+    rows = {"Step": [], "Accuracy": [], "Of": []}
+    for name, values in ((FORGET, [p.forget_accuracy for p in points]),
+                         (RETAIN, [p.retain_accuracy for p in points])):
+        rows["Step"] += [p.step.index for p in points]
+        rows["Accuracy"] += values
+        rows["Of"] += [name] * len(points)
+    said = (f"After step {points[-1].step.index}: to forget {percent(points[-1].forget_accuracy)}, "
+            f"to keep {percent(points[-1].retain_accuracy)}" if points else "No step measured yet")
+    st.vega_lite_chart(pd.DataFrame(rows), LIVE, height=320, alt=f"Accuracy by step. {said}")
 
 
 def path(points: Sequence[Point], stop: float | None) -> None:

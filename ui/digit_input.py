@@ -60,6 +60,7 @@ class GivenDigit:
     drawn: np.ndarray | None = None
     strokes: Any = None
     canvas: int = 0
+    unsaved = False  # a drawing is soon drawn again
 
 
 def digit_input(held: Session) -> None:

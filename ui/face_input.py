@@ -59,6 +59,11 @@ class GivenPhoto:
     wrong: str = ""
     bringing: Any = None
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether people were brought: they are in this tab only."""
+        return self.bringing is not None and bool(self.bringing.photos or self.bringing.given)
+
 
 def photo_input(held: Session) -> None:
     """Draw the widgets and put the photo that they give in the session."""

@@ -60,6 +60,9 @@ def page(title: str, body: Callable[[], None]) -> None:
         if warm.error is not None:
             raise warm.error
         body()
+        from ui.leaving import ask_before_leaving
+
+        ask_before_leaving()
 
 
 class WarmUp:

@@ -30,8 +30,8 @@ def watch_job(held: Holder) -> None:
         st.markdown(f"**{job.title}**")
         _state(job)
         points = job.curve  # once: the worker replaces it when a phase begins
-        if points:
-            charts.curve(points, job.doing, key="live curve")
+        if job.measured:
+            charts.live_curve(points)
         # A callback comes before anything else: news on the way would make a run of the page end
         # before it reaches the button, and the click would be lost. And a session keeps every
         # callback that it ever got, which must not keep the job, with all that came of it, too.

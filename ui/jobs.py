@@ -40,8 +40,9 @@ class Job(Watch):
 
     ``doing``: what is happening now.  ``amount``: how much of it is done, of how much, and the
     unit, "step", "photo" or "byte": one tuple, so that a reader never sees halves of two.
-    ``curve``: the points of the present phase.  ``partial``: a result with fewer references than
-    asked for, or what else there is to show before the end.
+    ``curve``: the points of the present phase.  ``measured``: whether any phase had one.
+    ``partial``: a result with fewer references than asked for, or what else there is to show before
+    the end.
     ``result``: what the work returned.  ``message``: why it failed or who stopped it, for a person.
     ``about``: the title as others may see it, without names that its owner brought.
 
@@ -58,6 +59,7 @@ class Job(Watch):
         self.doing = "Waiting"
         self.amount = NOTHING_DONE
         self.curve: list[Point] = []
+        self.measured = False
         self.partial: Any = None
         self.result: Any = None
         self.message = ""
@@ -120,6 +122,7 @@ class Job(Watch):
 
     def point(self, point: Point) -> None:
         self.curve = [*self.curve, point]
+        self.measured = True
 
     def bytes(self, progress: Progress) -> None:
         """Progress of a download; stops it when the job is cancelled."""
@@ -157,6 +160,11 @@ class Holder:
     @property
     def busy(self) -> bool:
         return self.job is not None and not self.job.over
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether this tab holds what a reload would lose."""
+        return False
 
     def collect(self) -> None:
         """Take what the job has so far; when it is over, let go of it and note how it ended."""

@@ -57,6 +57,10 @@ class Session(Holder):
         """Where the next request starts: the last unlearned model, or the original."""
         return self.result.next_start() if self.result else self.original
 
+    @property
+    def unsaved(self) -> bool:
+        return self.busy or bool(self.results) or self.given.unsaved
+
     def said_of_cancelled(self, job: Job) -> str:
         return STOPPED if job.partial is not None else CANCELLED
 

@@ -240,6 +240,10 @@ class Lesson(Holder):
             else:
                 self.put(newest.label, given)
 
+    @property
+    def unsaved(self) -> bool:
+        return bool(self.pile or self.crowds)
+
     def said_of_cancelled(self, job: Job) -> str:
         if isinstance(job, Learning):
             return NOTHING_KEPT if job.added is None else NOT_LEARNT

@@ -191,6 +191,8 @@ def show_outcome(held: Session) -> None:
     result = held.result
     st.subheader(f"{asked(held.subject, result.request, result.classes)} · {result.method.title}")
     _buttons(held)
+    st.caption("Kept in this tab only: it is gone when the tab is reloaded or closed. "
+               "Download, below, has it as files.")
     outcome(held)
 
 
