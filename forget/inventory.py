@@ -10,7 +10,7 @@ from forget.faces import embed, kept
 from forget.faces.embedders import EMBEDDERS
 from forget.paths import downloads
 from forget.private import MACHINE_KEY
-from forget.records import database, lineage
+from forget.records import database, ledger
 
 OTHER = "Other files"
 
@@ -22,7 +22,7 @@ FOLDERS = {
     embed.FOLDER: "What networks make of photos of faces",
     compare.FOLDER: "Finished runs of comparisons, with their models",
     shadows.FOLDER: "Small models of audits, and what was measured of them",
-    lineage.FOLDER: "Models that learnt what people gave",
+    database.MODELS: "Models that learnt what people gave",
     kept.FOLDER: "Photos of people that were kept when asked to",
 }
 """The folders of the program, and what lies in each."""
@@ -71,6 +71,6 @@ def _kind(path: Path, shipped: dict, brought: set[Path]) -> str:
         return FOLDERS.get(first, OTHER)
     if first in shipped or first == store.MANIFEST:
         return "Models that come with the program, and their list"
-    if first.startswith(database.NAME) or first == MACHINE_KEY:
-        return "Records of what people gave and asked, and this machine's key"
+    if first.startswith(database.NAME) or first in (MACHINE_KEY, ledger.END):
+        return "Records of what people gave and asked, their ledger's end, and this machine's key"
     return OTHER

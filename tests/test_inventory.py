@@ -15,6 +15,7 @@ PLACES = {
     "taught/a.safetensors": "learnt what people",
     "people/x/1.jpg": "Photos of people", "records.db": "Records of what people gave",
     "records.db-wal": "Records of what people gave", "machine.key": "Records of what people gave",
+    "ledger.end": "Records of what people gave",
     "dlib_resnet/a.dat": "Network that reads faces", "mine.safetensors": "Your own checkpoints",
     "from a friend/net.pt": "Your own checkpoints", "notes.txt": OTHER, ".mnist.lock": OTHER,
     "of another program/big.bin": OTHER, "manifest.json": "Models that come with the program",
