@@ -6,8 +6,9 @@ import streamlit as st
 from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS
 from forget.records.bases import Digits
 from ui import charts
+from ui.canvas import draw_on
 from ui.charts import percent
-from ui.teach_give import DRAW, UPLOAD, draw_on, picture_of, reading, upload
+from ui.teach_give import DRAW, UPLOAD, picture_of, reading, upload
 from ui.teach_work import Answer, File, Learnt, Lesson, Said, answers
 from ui.words import plain
 
@@ -115,7 +116,7 @@ def _ask(held: Lesson) -> None:
         label_visibility="collapsed", persist_state="session") == DRAW
     if drawn:
         st.caption("Draw the next digit here. It is only looked at, and kept nowhere.")
-        digit = draw_on(held.try_pad, "teach.try.canvas")
+        digit = draw_on(held.try_pad, "teach.try")
         held.tried = None if digit is None else held.base.drawn(digit)
         return
     file = upload(held.base, f"{key}.file.{held.tries}", several=False)

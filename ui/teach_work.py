@@ -2,9 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import streamlit as st
 import torch
 
@@ -22,6 +20,7 @@ from forget.records.contributions import Kept, add, kept, unasked
 from forget.records.lineage import Live
 from forget.records.taught import Taught
 from ui import shared
+from ui.canvas import Pad
 from ui.jobs import Holder, Job
 from ui.words import sentence
 
@@ -32,20 +31,6 @@ NOT_LEARNT = ("Cancelled. The model is as it was. What you gave **is kept** and 
               "press Teach to go on, or have it deleted under “Forget me”.")
 GONE = ("Something that was learnt here was forgotten meanwhile, so its result and its models are "
         "gone from this tab too.")
-
-
-@dataclasses.dataclass
-class Pad:
-    """A canvas: ``digit``: the drawing on it, (28, 28) uint8 or None.  ``strokes``: the same as the
-    canvas has it.  ``generation``: counts the times that it was cleared."""
-
-    digit: np.ndarray | None = None
-    strokes: Any = None
-    generation: int = 0
-
-    def clear(self) -> None:
-        self.digit = self.strokes = None
-        self.generation += 1
 
 
 @dataclasses.dataclass(frozen=True)

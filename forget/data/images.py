@@ -88,6 +88,14 @@ def read_photo(data: bytes) -> Image.Image:
     return _read(data, PHOTO_FORMATS, _rgb)
 
 
+def read_png(data: bytes) -> Image.Image:
+    """Decode a PNG with its colours and its transparency (mode RGBA), within the same limits.
+
+    Raises :class:`~forget.errors.BadImage`.
+    """
+    return _read(data, ("PNG",), lambda image: image.convert("RGBA"))
+
+
 class _Patient(io.BytesIO):
     """A file in memory that can be read from so many times."""
 
