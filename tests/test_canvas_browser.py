@@ -1,5 +1,6 @@
-"""The canvas under a finger: strokes that begin in the corner, Undo and Clear, in a real browser."""
+"""The canvas under a finger, in a real browser: strokes from the corner, Undo and Clear."""
 
+import itertools
 import re
 
 import pytest
@@ -29,7 +30,7 @@ def touch(page, corners: list) -> None:
             {"x": box["x"] + x, "y": box["y"] + y} for x, y in places]})
 
     put("touchStart", corners[0])
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
         for part in range(1, 11):
             put("touchMove", (x0 + (x1 - x0) * part / 10, y0 + (y1 - y0) * part / 10))
     put("touchEnd")

@@ -97,6 +97,26 @@ def test_a_jpeg_of_too_many_scans_is_refused(monkeypatch):
         read_photo(data)
 
 
+@pytest.mark.parametrize("read", [read_image, read_photo])
+def test_what_follows_the_end_of_a_jpeg_is_not_counted(read):
+    """A film of eight megabytes, as telephones append: full of bytes that look like scans."""
+    photo = hostile.encoded(hostile.photo(), "jpeg")
+    film = np.random.default_rng(0).bytes(8 << 20)
+    assert film.count(b"\xff\xda") > images.MAX_SCANS
+    assert np.array_equal(read(photo + film), read(photo))
+    inside = photo[:2] + b"\xff\xe1\xff\xff" + b"\xff\xda" * ((0xffff - 2) // 2) + b"\0" + photo[2:]
+    assert np.array_equal(read(inside), read(photo))
+
+
+@pytest.mark.parametrize("hidden", [b"", b"\xff\xd0", b"\xff\x00\x07", b"\xff\xff\xff"])
+def test_scans_are_counted_wherever_a_decoder_finds_them(hidden, monkeypatch):
+    monkeypatch.setattr(images, "MAX_SCANS", 40)
+    data = hostile.encoded(hostile.photo(), "jpeg", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    with pytest.raises(BadImage, match="layers"):
+        read_photo(data[:at] + (hidden + data[at:-2]) * 40 + data[-2:])
+
+
 def test_a_file_of_too_many_parts_is_refused(monkeypatch):
     monkeypatch.setattr(images, "MAX_READS", 1000)
     read_photo(hostile.png(8, 8, before=hostile.chunk(b"abCd", b"") * 50))

@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from forget.data import Dataset
-from forget.data.images import FORMATS, MAX_BYTES, digit_from_picture, read_image
+from forget.data.images import digit_from_picture, read_image
 from forget.errors import BadImage, EmptyDrawing
 from forget.learners.convex import Convex
 from forget.learners.network import Network
@@ -16,6 +16,7 @@ from ui.canvas import SIDE, Pad, draw_on
 from ui.originals import Original
 from ui.session import Session
 from ui.subject import Subject
+from ui.uploads import picture_mb
 from ui.words import sentence
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
@@ -72,9 +73,10 @@ def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray | None:
 
 
 def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
-    file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
-                            + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
-                            help="Dark on light or light on dark. It stays in this tab's memory.")
+    file = st.file_uploader("A picture of one digit", max_upload_size=picture_mb(),
+                            key="digits.file",
+                            help="PNG, JPEG, WEBP, GIF or BMP, dark on light or light on dark. It "
+                            "stays in this tab's memory.")
     if file is None:
         return None
     picture = read_image(file.getvalue())

@@ -5,7 +5,6 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from forget.data.images import FORMATS, MAX_BYTES
 from forget.errors import BadInput
 from forget.faces.embedders import find_embedder
 from forget.paths import downloads
@@ -16,11 +15,12 @@ from forget.records.database import NAME
 from ui.access import who
 from ui.canvas import draw_on
 from ui.digit_input import enlarged
-from ui.face_input import UPLOADS, annotated, choose_face
+from ui.face_input import annotated, choose_face
 from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait
 from ui.teach_work import Crowd, File, Lesson, Piled, Reading, lesson
+from ui.uploads import picture_mb
 from ui.words import plain, sentence
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
@@ -94,8 +94,7 @@ def upload(base: Base, key: str, several: bool):
     return st.file_uploader(
         f"{'Pictures' if several else 'A picture'} of one digit{' each' * several}" if digits else
         f"{'Photos of one person' if several else 'A photo with a face'}",
-        type=[*(name.lower() for name in FORMATS), "jpg"] if digits else UPLOADS,
-        accept_multiple_files=several, max_upload_size=MAX_BYTES >> 20, key=key,
+        accept_multiple_files=several, max_upload_size=picture_mb(), key=key,
         help=HERE if several else "It is only looked at, and kept nowhere.")
 
 
