@@ -5,6 +5,7 @@ browser is used; without its toolbar, which would lie over the paper and swallow
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,6 @@ from ui.words import sentence
 SIDE = 260
 PEN = 18
 PAPER = "#ffffff"
-
-_canvas = st.components.v2.component(
-    "streamlit-drawable-canvas.streamlit_drawable_canvas", js="index-*.js", css="index-*.css",
-    html="<style>.dc-toolbar { display: none !important; }</style><div class='canvas-root'></div>")
 
 
 @dataclasses.dataclass
@@ -42,7 +39,7 @@ class Pad:
 
     def undo(self) -> None:
         """Take back the last stroke."""
-        self.shown = self.strokes = self.strokes[:-1]
+        self.shown = self.strokes = (self.strokes or [])[:-1]
         self.undone += 1  # the canvas must go back to the same strokes a second time too
 
 
@@ -63,9 +60,18 @@ def draw_on(pad: Pad, name: str) -> np.ndarray | None:
     return pad.digit
 
 
+@functools.cache
+def _component() -> Any:
+    """The component, once: it can be had only while a page runs."""
+    return st.components.v2.component(
+        "streamlit-drawable-canvas.streamlit_drawable_canvas", js="index-*.js", css="index-*.css",
+        html="<style>.dc-toolbar { display: none !important; }</style>"
+             "<div class='canvas-root'></div>")
+
+
 def _mount(pad: Pad, key: str) -> Any:
     first = {"objects": pad.shown or [], "background": PAPER, "undone": pad.undone}
-    return _canvas(
+    return _component()(
         key=key, default={"drawing": None}, on_drawing_change=lambda: None,
         on_backgroundFit_change=lambda: None, width="content", height="content",
         data={"canvasWidth": SIDE, "canvasHeight": SIDE, "drawingMode": "freedraw",

@@ -25,7 +25,7 @@ ROOM = 1 << 16
 """Bytes that a PNG may have beside its pixels."""
 
 MOST_STROKES = 1_000
-MOST_STEPS = 100_000
+MOST_STEPS = 30_000
 """Parts of all strokes together, one for each place that the browser saw the pen at."""
 
 MOST_LETTERS = 40
