@@ -172,7 +172,8 @@ UNREADABLE = {
     "no JSON": "{not json", "nothing": "", "brackets": "[" * 100_000,
     "closed brackets": "[" * 100_000 + "]" * 100_000, "thirty in each other": "[" * 30 + "]" * 30,
     "a number of 5000 digits": '{"drawing": ' + "9" * 5000 + "}", "two": "{} {}",
-    "a mark": "\ufeff{}", "too long": "[" + "[],"  * 800_000 + "[]]",
+    "a mark": "\ufeff{}", "too many parts": "[" + "[]," * 60_000 + "[]]",
+    "too long": json.dumps("x" * 2_000_000),
 }
 
 
@@ -214,6 +215,20 @@ def test_what_is_no_message_closes_the_connection_without_a_trace(data):
 
     asyncio.run(Messages(app)({"type": "websocket"}, receive, send))
     assert [one["type"] for one in (*sent, *got)] == ["websocket.close", "websocket.disconnect"]
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e309", "Infinity", "nan", "%6e%61n", "9" * 5_000])
+def test_numbers_in_an_address_are_finite(number):
+    message = BackMsg()
+    message.rerun_script.query_string = f"compare.seeds={number}&compare.class=s%201&audit.data=-2"
+    left = BackMsg.FromString(without_unreadable(message.SerializeToString())).rerun_script
+    assert left.query_string == "compare.class=s%201&audit.data=-2"
+
+
+def test_the_server_reads_no_message_unchecked():
+    """Wherever something stands before Streamlit, the check of messages does too."""
+    app = (ROOT / "app.py").read_text()
+    assert ("Middleware(" in app) == ("Middleware(Messages)" in app)
 
 
 # What the whole program does.

@@ -5,16 +5,22 @@ goes wrong. The browser writes them as JSON; whoever has a WebSocket can write a
 """
 
 import json
+import math
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 from google.protobuf.message import DecodeError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-LONGEST = 2 << 20
-"""Bytes of one value. A drawing of minutes has a tenth of that."""
+LONGEST = 1 << 20
+"""Letters of one value. A drawing of a minute has a fifth of that."""
+
+MOST_PARTS = 50_000
+"""Lists and dictionaries in one value, which are what takes time; a drawing has one for each place
+that the browser saw the pen at."""
 
 DEEPEST = 20
 """Lists and dictionaries in each other. A drawing has six."""
@@ -58,13 +64,32 @@ def without_unreadable(data: bytes | None) -> bytes | None:
         return None
     if message.WhichOneof("type") != "rerun_script":
         return data
-    widgets = message.rerun_script.widget_states.widgets
-    kept = [one for one in widgets if _readable(one)]
-    if len(kept) == len(widgets):
+    asked = message.rerun_script
+    kept = [one for one in asked.widget_states.widgets if _readable(one)]
+    query = _without_endless(asked.query_string)
+    if len(kept) == len(asked.widget_states.widgets) and query == asked.query_string:
         return data
-    del widgets[:]
-    widgets.extend(kept)
+    del asked.widget_states.widgets[:]
+    asked.widget_states.widgets.extend(kept)
+    asked.query_string = query
     return message.SerializeToString()
+
+
+def _without_endless(query: str) -> str:
+    """What stands behind an address's question mark, without numbers that are not finite.
+
+    >>> _without_endless("compare.seeds=1e309&compare.data=faces&compare.class=s%207")
+    'compare.data=faces&compare.class=s%207'
+    """
+    return "&".join(part for part in query.split("&")
+                    if _is_finite(unquote_plus(part.partition("=")[2])))
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return True
 
 
 def _readable(one: WidgetState) -> bool:
@@ -72,7 +97,7 @@ def _readable(one: WidgetState) -> bool:
     if kind not in JSON:
         return not CANVAS.search(one.id)
     text = getattr(one, kind)
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or text.count("[") + text.count("{") > MOST_PARTS:
         return False
     try:
         return _is_flat(json.loads(text))
