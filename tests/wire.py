@@ -95,7 +95,7 @@ class Watch:
         boxes = " ".join(tab.page.boxes())
         log = self._log.read_bytes()[logged:].decode(errors="replace")
         wrong = ("Traceback" in log or "went wrong" in boxes or tab.page.all("exception"))
-        refused = any(word in boxes for word in ("no drawing of this", "damaged"))
+        refused = any(word in boxes for word in ("no drawing of this", "damaged", "pixels; give"))
         took = self._busy() - busy
         return Fed(name, how, "traceback" if wrong else "refused" if refused else "read",
                    log[-300:] if wrong else "", took, took, self._memory("VmHWM") - memory, ())

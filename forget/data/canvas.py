@@ -52,8 +52,8 @@ def _png(data: object, side: int) -> bytes:
         png = base64.b64decode(data[len(PREFIX):], validate=True)
     except ValueError as error:
         raise _no_drawing() from error
-    if not png.startswith(BEGINNING) or len(png) < 29:
-        raise _no_drawing()
+    if not png.startswith(BEGINNING) or len(png) < 29 or png.count(b"IHDR") > 1:
+        raise _no_drawing()  # of two headers Pillow would believe the second
     *size, depth, colour, packing, filters, interlaced = struct.unpack_from(">IIBBBBB", png, 16)
     if size != [side, side] or depth != 8 or colour not in COLOURS:
         raise _no_drawing()
