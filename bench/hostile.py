@@ -14,9 +14,11 @@ whatever opens a file for writing, starts a program or makes a connection is tol
 import argparse
 import datetime
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests import hostile, hostile_words  # noqa: F401 - the second adds kinds to the first
@@ -32,22 +34,26 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # inputs that are no text are quoted
     print(f"python -m bench.hostile --files {options.files} --seed {options.seed}\n"
           f"{datetime.date.today()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         fed = feed(Path(folder) / "sandbox", options.files, options.seed)
-        fed += attack(Path(folder), [hostile.words(make) for make in hostile.TRICKS["canvas"]],
-                      list(queries())[::QUERIES])
-    print(f"{len(fed)} inputs in {time.perf_counter() - began:.0f} s\n")
-    show(fed)
+        print(f"{len(fed)} files in {time.perf_counter() - began:.0f} s\n", flush=True)
+        show(fed, hostile.KINDS)
+        began = time.perf_counter()
+        fed = attack(Path(folder), [hostile.words(make) for make in hostile.TRICKS["canvas"]],
+                     list(queries())[::QUERIES])
+    print(f"\n{len(fed)} messages to a server in {time.perf_counter() - began:.0f} s\n")
+    show(fed, ("sent", "query"))
 
 
-def show(fed: list[Fed]) -> None:
+def show(fed: list[Fed], kinds: Iterable[str]) -> None:
     """A row a kind, the heaviest files, and whatever did what it may not."""
     print(f"{'kind':12} {'inputs':>6} {'read':>5} {'refused':>7} {'faults':>6}  {'longest':>9}  "
           f"{'grew most':>9}")
-    for kind in (*hostile.KINDS, "sent", "query"):
+    for kind in kinds:
         row(kind, [one for one in fed if one.name.partition("-")[0] == kind])
     row("all", fed)
     print("\nthe five that grew most:")
@@ -61,6 +67,7 @@ def show(fed: list[Fed]) -> None:
           f"outside their folder or ran code: {len(wrong)}")
     for one in wrong:
         print(f"  {one.name} ({one.how}): {'; '.join(one.faults)}")
+    sys.stdout.flush()
 
 
 def row(title: str, fed: list[Fed]) -> None:

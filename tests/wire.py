@@ -55,7 +55,7 @@ def attack(folder: Path, canvases: list[str], asked: list[str]) -> list[Fed]:
 
 def _draw(address: str, data: bytes) -> Tab:
     with connected(address) as tab:
-        tab.wait_for(lambda page: page.widget(READY["digits"]), 180)
+        tab.wait_for(lambda page: page.widget(READY["digits"]), 400)
         tab.settle()
         message = BackMsg.FromString(data)
         for one in message.rerun_script.widget_states.widgets:
