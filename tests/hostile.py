@@ -60,6 +60,9 @@ class Hostile:
 
 
 TRICKS: dict[str, list[Callable[[random.Random], bytes]]] = {kind: [] for kind in KINDS}
+MORE_GOOD: dict[str, Callable[[str], bytes]] = {}
+"""What makes a good file of kinds that other modules add."""
+
 
 
 def trick(*kinds: str):
@@ -84,7 +87,7 @@ def made(seed: int, count: int) -> Iterator[Hostile]:
 
 def chosen(tricks: Iterable[str]) -> Iterator[Hostile]:
     """The files of some tricks, each given as ``kind:how``; of an unknown one :class:`KeyError`."""
-    for number, (kind, how) in enumerate((one.split(":") for one in tricks), 900):
+    for number, (kind, how) in enumerate((one.split(":", 1) for one in tricks), 900):
         make = {words(make): make for make in TRICKS[kind]}[how]
         yield Hostile(name_of(kind, number), how, make(random.Random(0)))
 
@@ -132,6 +135,8 @@ def damaged(kind: str, draw: random.Random) -> tuple[str, bytes]:
 @functools.cache
 def good(kind: str) -> bytes:
     """A file of the kind with nothing wrong."""
+    if kind in MORE_GOOD:
+        return MORE_GOOD[kind](kind)
     if kind in ("png", "jpeg", "webp"):
         return encoded(photo(), kind)
     if kind == "zip":
@@ -389,6 +394,34 @@ def a_thousand_colour_profiles(draw):
 
 
 @trick("jpeg")
+def a_film_behind_the_end(draw):
+    return encoded(photo(), "jpeg") + draw.randbytes(8 << 20)
+
+
+@trick("jpeg")
+def thousands_of_scans_behind_a_false_end(draw):
+    data = encoded(photo(), "jpeg", progressive=True)
+    at = data.index(b"\xff\xda")
+    return data[:at] + b"\xff\xe5\0\4\xff\xd9" + data[at:-2] + data[at:-2] * 3000 + data[-2:]
+
+
+@trick("jpeg")
+def marks_without_number(draw):
+    data = encoded(photo(), "jpeg", progressive=True)
+    return data[:-2] + b"\xff\xe5\0\2" * 4_000_000 + data[-2:]
+
+
+@trick("jpeg")
+def pictures_without_number_in_one(draw):
+    index = (b"MPF\0II*\0\x08\0\0\0" + struct.pack("<H", 3)
+             + struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
+             + struct.pack("<HHII", 0xB001, 4, 1, 2**31 - 1)
+             + struct.pack("<HHII", 0xB002, 7, 2**31 - 1, 50) + bytes(4))
+    data = encoded(photo(), "jpeg")
+    return data[:2] + b"\xff\xe2" + struct.pack(">H", len(index) + 2) + index + data[2:]
+
+
+@trick("jpeg")
 def other_sampling_than_there_is(draw):
     data = bytearray(encoded(photo(), "jpeg"))
     at = data.index(b"\xff\xc0")
@@ -635,6 +668,47 @@ def extra_fields_that_lie(draw):
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(entry, good("png"))
     return out.getvalue()
+
+
+@trick("zip")
+def a_unicode_path_that_leads_out(draw):
+    return with_unicode_path(b"A/1.png", draw.choice(ESCAPES).encode())
+
+
+@trick("zip")
+def a_unicode_path_that_is_no_text(draw):
+    return with_unicode_path(b"A/1.png", b"\xff\xfe\xed\xa0\x80")
+
+
+@trick("zip")
+def a_unicode_path_without_end(draw):
+    return with_unicode_path(b"A/1.png", b"A/" * 30_000)
+
+
+@trick("zip")
+def names_in_encodings_that_are_not_told(draw):
+    names = {"\u0410\u043d\u043d\u0430": "cp866", "\u592a\u90ce": "cp932", "\u674e": "gbk",
+             "M\u00fcller": "cp1252", "\u0141ukasz": "cp852"}
+    raw = [f"{name}/1.png".encode(encoding) for name, encoding in names.items()]
+    data = zipped({"VWXYZ"[number] * len(one): good("png") for number, one in enumerate(raw)})
+    for number, one in enumerate(raw):
+        data = renamed(data, b"VWXYZ"[number:number + 1] * len(one), one)
+    return data
+
+
+@trick("zip")
+def pictures_without_endings(draw):
+    kinds = ("png", "jpeg", "webp")
+    return zipped({f"A/{number}": good(kinds[number % 3])[:draw.choice((9, 16, 99, 9_999))]
+                   for number in range(3_000)})
+
+
+def with_unicode_path(raw: bytes, name: bytes) -> bytes:
+    """A zip of one picture with a name in UTF-8 beside its own."""
+    entry = zipfile.ZipInfo(raw.decode())
+    field = struct.pack("<BL", 1, zlib.crc32(raw)) + name
+    entry.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    return zipped([(entry, good("png"))])
 
 
 # Arrays.
@@ -1232,6 +1306,3 @@ def main() -> None:
         told[file.name] = file.how
     (options.folder / "how.json").write_text(json.dumps(told))
 
-
-if __name__ == "__main__":
-    main()

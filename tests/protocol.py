@@ -158,6 +158,10 @@ class Tab:
             _put(state.widget_states.widgets.add(id=identity), kind, value)
         if trigger:
             _put(state.widget_states.widgets.add(id=trigger), "trigger_value", True)
+        self.send(message)
+
+    def send(self, message: BackMsg) -> None:
+        """Send a message as it is."""
         self._connection.send(message.SerializeToString())
 
     def click(self, key: str) -> None:

@@ -8,7 +8,9 @@ within FOLDER, and is killed at the limits here; FOLDER is listed before and aft
 opens a file for writing, starts a program or a connection is told too, wherever it is.
 """
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import resource
@@ -22,16 +24,22 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from forget import store
+import gdown
+from streamlit.components.v2.bidi_component.serialization import BidiComponentSerde
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from forget import cli, drive, store
 from forget.adopt import adopt
-from forget.data.images import digit_from_picture, read_image, read_photo
+from forget.data import canvas as drawing
+from forget.data.images import digit_from_drawing, digit_from_picture, read_image, read_photo
 from forget.data.npz import Npz
 from forget.device import use_fixed_threads
-from forget.errors import ForgetError
+from forget.errors import BadInput, ForgetError
 from forget.faces.archive import photos_from_zip
 from forget.paths import downloads
 from forget.verify import verify
-from tests import hostile
+from tests import hostile, hostile_words
+from ui.messages import without_unreadable
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 5.0
@@ -89,8 +97,8 @@ def feed(folder: Path, files: int = 0, seed: int = 0, tricks: Sequence[str] = ()
     environment = os.environ | {"FORGET_HOME": str(folder / "a/home"), "HOME": str(folder / "a"),
                                 "TMPDIR": str(folder / "a/tmp"), "PYTHONPATH": str(ROOT),
                                 "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-m", "tests.hostile", folder, "--files", str(files), "--seed",
-                    str(seed), "--tricks", *tricks], cwd=folder / PLACE, env=environment,
+    subprocess.run([sys.executable, "-m", "tests.hostile_words", folder, "--files", str(files),
+                    "--seed", str(seed), "--tricks", *tricks], cwd=folder / PLACE, env=environment,
                    check=True)
     done = subprocess.run([sys.executable, "-m", "tests.sandbox", folder], cwd=folder / PLACE,
                           env=environment, text=True, stdout=subprocess.PIPE, check=True)
@@ -155,6 +163,44 @@ def secret(path: Path) -> None:
                              reference=True))
 
 
+def canvas(path: Path) -> None:
+    """As the server does: the message, the component's state, the drawing and its strokes."""
+    data = without_unreadable(path.read_bytes())
+    if data is None:
+        raise BadInput("this is no message")
+    for one in BackMsg.FromString(data).rerun_script.widget_states.widgets:
+        state = BidiComponentSerde({"drawing": None}).deserialize(one.json_value)
+        drawing.strokes(state)
+        rgba = drawing.drawing(state, hostile_words.SIDE)
+        if rgba is not None:
+            digit_from_drawing(rgba)
+
+
+def link(path: Path) -> None:
+    """No connection is made: what would fetch says that nothing is there."""
+    def nothing(*_, **__):
+        raise gdown.exceptions.DownloadError("nothing there")
+
+    gdown.download = gdown.download_folder = nothing
+    drive.locked = drive.scratch = lambda name: contextlib.nullcontext(path.parent)
+    drive.fetch_drive(path.read_bytes().decode("utf-8", "surrogatepass"))
+
+
+def arguments(path: Path) -> None:
+    """A command, which must end in one sentence on standard error."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            status = cli.main(json.loads(path.read_bytes()))
+    except SystemExit as left:
+        status, said = left.code, io.StringIO("left out: usage")
+    lines = said.getvalue().splitlines()
+    if status not in (0, 1, 2) or (status and len(lines) != 1):
+        raise RuntimeError(f"status {status}: {lines[:3]}")
+    if status:
+        raise BadInput(lines[0])
+
+
 def raise_unless_read(checks: list) -> None:
     wrong = [f"{check.what} {check.detail}" for check in checks if check.passed is False]
     if wrong:
@@ -165,6 +211,7 @@ DECODERS = {
     "png": picture, "jpeg": picture, "webp": picture, "zip": photos, "npz": arrays,
     "safetensors": checkpoint, "pt": checkpoint, "model": own_model, "manifest": manifest,
     "certificate": certificate, "verifymodel": certified_model, "secret": secret,
+    "canvas": canvas, "labels": arrays, "link": link, "arguments": arguments,
 }  # fmt: skip
 
 

@@ -144,6 +144,83 @@ def test_names_that_are_not_marked_as_utf8_are_either(raw, person):
     assert photo.person == person
 
 
+def unicode_path(raw: bytes, name: bytes, version=1, crc=None) -> bytes:
+    """The extra field with a name in UTF-8 beside another one."""
+    field = struct.pack("<BL", version, zlib.crc32(raw) if crc is None else crc) + name
+    return struct.pack("<HH", 0x7075, len(field)) + field
+
+
+def named(raw: bytes, extra: bytes = b"") -> bytes:
+    """A zip of one photo whose name has these bytes and no flag."""
+    entry = zipfile.ZipInfo("N" * len(raw))
+    entry.extra = extra
+    return zipped({entry: b"x"}).replace(b"N" * len(raw), raw)
+
+
+@pytest.mark.parametrize(("raw", "person"), [
+    (b"____/1.jpg", "李小龍"), (b"Jos\x82/1.jpg", "José"), ("Анна/1.jpg".encode("cp866"), "Анна"),
+])  # fmt: skip
+def test_the_unicode_path_field_goes_before_the_name(raw, person):
+    data = named(raw, unicode_path(raw, f"{person}/1.jpg".encode()))
+    (photo,), findings = photos_from_zip(data)
+    assert (photo.person, photo.name, findings) == (person, f"{person}/1.jpg", [])
+    evil = unicode_path(raw, f"../{person}/1.jpg".encode())
+    assert photos_from_zip(named(raw, evil))[0] == []
+
+
+@pytest.mark.parametrize("extra", [
+    unicode_path(b"another name", b"Ben/1.jpg"), unicode_path(b"Anna/1.jpg", b"Ben/1.jpg", 2),
+    unicode_path(b"Anna/1.jpg", b""), struct.pack("<HH", 0x7075, 0),
+], ids=["of another name", "of another version", "empty", "without anything"])
+def test_a_unicode_path_field_that_is_not_for_this_name_is_nothing(extra):
+    (photo,), findings = photos_from_zip(named(b"Anna/1.jpg", extra))
+    assert (photo.person, findings) == ("Anna", [])
+
+
+@pytest.mark.parametrize(("person", "encoding"), [
+    ("Анна", "cp866"), ("Ева", "cp866"), ("Анна", "cp1251"), ("太郎", "cp932"), ("李小龍", "gbk"),
+    ("김철수", "cp949"), ("Müller", "cp1252"), ("Ángel", "cp850"), ("דוד", "cp862"),
+    ("Łukasz", "cp852"), ("Adrián", "cp1252"), ("Tomáš", "cp1250"), ("Bąk", "cp852"),
+])
+def test_names_in_an_encoding_that_nobody_tells_are_a_sentence(person, encoding):
+    photos, findings = photos_from_zip(named(f"{person}/1.jpg".encode(encoding)))
+    assert photos == []
+    assert len(findings) == 1 and archive.NO_NAME in findings[0]
+
+
+def test_what_could_be_a_name_is_read_and_told():
+    (photo,), findings = photos_from_zip(named("Zoë/1.jpg".encode("cp437")))
+    assert photo.person == "Zoë"
+    assert len(findings) == 1 and "read as “Zoë”: look whether that is right" in findings[0]
+
+
+def test_a_photos_own_name_may_be_in_any_encoding():
+    (photo,), findings = photos_from_zip(named("Anna/фото.jpg".encode("cp866")))
+    assert (photo.person, photo.name, findings) == ("Anna", "Anna/\ufffd\ufffd\ufffd\ufffd.jpg", [])
+
+
+# What is a picture.
+
+PICTURES = {
+    "1.jfif": b"\xff\xd8\xff\xe0", "2.jpe": b"\xff\xd8\xff\xe1", "3.pjpeg": b"", "4.mpo": b"",
+    "5": b"\x89PNG\r\n\x1a\n", "6.bak": b"GIF89a", "7.photo": b"RIFF\0\0\0\0WEBPVP8 ",
+    "8.dat": b"BM\0\1\0\0\0\0\0\0", "9.raw": b"P5\n9 9\n", "10.tmp": b"\0\0\0\x18ftypheic",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_pictures_are_known_by_what_is_in_them(how, tmp_path):
+    others = {"Anna/notes": b"BMW, P5 and RIFF", "Anna/a.txt": b"", "Anna/b.doc": b"MM\0"}
+    files = {f"Anna/{name}": data for name, data in PICTURES.items()} | others
+    photos, findings = photos_from_zip(zipped(files, how))
+    assert [photo.name for photo in photos] == [f"Anna/{name}" for name in PICTURES]
+    assert len(findings) == 1 and findings[0].startswith("3 files are left out")
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    assert photos_from_folder(tmp_path)[0] == photos
+
+
 def test_a_name_with_signs_that_nobody_sees_is_shown_with_a_mark():
     _, findings = photos_from_zip(zipped(PEOPLE | {"a\x1b[31m.txt": b""}))
     assert findings == [f"“a\ufffd[31m.txt” is left out: {archive.NO_PICTURE}"]

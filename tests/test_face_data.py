@@ -11,12 +11,13 @@ import zipfile
 from pathlib import Path
 
 import made_up
+import numpy as np
 import pytest
 import requests
 import torch
 from browser import ROOT, copy_faces
 from made_up import Small, encoded, photo
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from forget.data import DATASETS, find_dataset, lfw, photos
 from forget.data.faces import FACES_FILES, INSIDE, PHOTOS, Faces, unpack_photos
@@ -26,6 +27,7 @@ from forget.data.lfw import LFW_FILES, Lfw, unpack
 from forget.data.photos import sizes_of
 from forget.errors import BadInput, Cancelled, SourceDown
 from forget.faces import embed
+from forget.faces.copies import copies_among, look_of
 from forget.faces.people import EMBEDDED, Photo, to_dataset
 from forget.paths import downloads
 
@@ -409,6 +411,17 @@ def test_a_damaged_file_of_photos_is_refused(orl):
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("turn", [lambda photo: photo, ImageOps.mirror])
+def test_a_copy_is_found_mirrored_too_and_another_photo_is_not(turn):
+    rng = np.random.default_rng(0)
+    one, other = (Image.fromarray(rng.integers(0, 256, (6, 5, 3), np.uint8)).resize(
+        (200, 240), Image.Resampling.BICUBIC) for _ in range(2))
+    copy = turn(one).resize((120, 144)).point(lambda value: value * 0.9)
+    looks = torch.stack([look_of(image) for image in (other, one, copy)])
+    assert copies_among(looks, torch.zeros(3)) == [(1, 2)]
+    assert copies_among(looks, torch.tensor([0, 1, 0])) == []
+
+
 @pytest.mark.slow
 def test_copies_of_real_photos_are_found_and_neighbours_are_not(orl):
     """Copies of ten photos under the same and under other names, among all 400."""
@@ -419,7 +432,8 @@ def test_copies_of_real_photos_are_found_and_neighbours_are_not(orl):
         lambda image: encoded(image.resize((74, 90), Image.Resampling.LANCZOS)),
         lambda image: encoded(image.resize((184, 224), Image.Resampling.BICUBIC)),
         lambda image: encoded(ImageEnhance.Brightness(image).enhance(1.15)),
-        lambda image: encoded(ImageEnhance.Contrast(image).enhance(0.9), "JPEG", quality=80),
+        lambda image: encoded(ImageEnhance.Contrast(ImageOps.mirror(image)).enhance(0.9), "JPEG",
+                              quality=80),
     ]
     copies = []
     for number in range(10):

@@ -1,6 +1,6 @@
 """Hostile files: none crashes its decoder, takes long or much memory, writes anything or runs code.
 
-``bench/hostile.py`` has 300 of them; here are the most telling, and a test of each limit.
+``bench/hostile.py`` has 500 of them; here are the most telling, and a test of each limit.
 """
 
 import io
@@ -20,7 +20,7 @@ from forget.data.zips import directory_size
 from forget.errors import BadImage, BadInput, DamagedFile
 from forget.faces import archive
 from forget.faces.archive import photos_from_zip
-from tests import hostile, sandbox
+from tests import hostile, sandbox, wire
 
 TRICKS = (
     "png:a line of fifty million pixels", "png:more pixels in the header than memory",
@@ -38,16 +38,35 @@ TRICKS = (
     "model:classes without number", "model:scattering of giant pictures",
     "manifest:brackets without end", "certificate:brackets without end",
     "certificate:another epsilon", "verifymodel:classes by the million",
-    "secret:noise_key of small floats",
+    "secret:noise key of small floats", "jpeg:a film behind the end",
+    "jpeg:marks without number", "jpeg:thousands of scans behind a false end",
+    "jpeg:pictures without number in one", "zip:a unicode path that leads out",
+    "zip:names in encodings that are not told", "canvas:EPS that writes a file",
+    "canvas:EPS with a loop", "canvas:a picture of 4000 x 4000", "canvas:more data than pixels",
+    "canvas:brackets", "canvas:lists without number", "canvas:bool value for a drawing",
+    "labels:objects", "labels:another shape than there are numbers",
+    "link:link 'file:///etc/passwd' (18)",
+    "link:link 'https://[drive.google.com/' (26)", "arguments:path '/dev/zero' (9)",
+    "arguments:path '' (0)",
 )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_hostile_files_are_read_or_refused_and_nothing_else(tmp_path):
-    fed = sandbox.feed(tmp_path / "box", tricks=[one.replace("_", " ") for one in TRICKS])
+    fed = sandbox.feed(tmp_path / "box", tricks=TRICKS)
     assert len(fed) == len(TRICKS)
     assert {one.name: one.faults for one in fed if one.faults} == {}
     assert any(one.outcome == "refused" for one in fed)
+
+
+@pytest.mark.slow
+def test_a_server_answers_hostile_messages_with_a_page(tmp_path):
+    canvases = ("EPS with a loop", "a picture of 4000 x 4000", "a list for a drawing",
+                "data in each other", "a fit that is none", "a picture for a stroke")
+    asked = ("compare.data=NaN&compare.seeds=-1", "compare.class=%ed%a0%80", "page=" + "[" * 5_000)
+    fed = wire.attack(tmp_path, canvases, asked)
+    assert {one.how: (one.faults, one.detail) for one in fed if one.faults} == {}
+    assert [one.outcome for one in fed] == ["refused"] * 4 + ["read"] * 5
 
 
 def test_the_sandbox_tells_what_a_file_does(tmp_path, monkeypatch, capfd):
@@ -95,6 +114,26 @@ def test_a_jpeg_of_too_many_scans_is_refused(monkeypatch):
     monkeypatch.setattr(images, "MAX_SCANS", count - 1)
     with pytest.raises(BadImage, match="layers"):
         read_photo(data)
+
+
+@pytest.mark.parametrize("read", [read_image, read_photo])
+def test_what_follows_the_end_of_a_jpeg_is_not_counted(read):
+    """A film of eight megabytes, as telephones append: full of bytes that look like scans."""
+    photo = hostile.encoded(hostile.photo(), "jpeg")
+    film = np.random.default_rng(0).bytes(8 << 20)
+    assert film.count(b"\xff\xda") > images.MAX_SCANS
+    assert np.array_equal(read(photo + film), read(photo))
+    inside = photo[:2] + b"\xff\xe1\xff\xff" + b"\xff\xda" * ((0xffff - 2) // 2) + b"\0" + photo[2:]
+    assert np.array_equal(read(inside), read(photo))
+
+
+@pytest.mark.parametrize("hidden", [b"", b"\xff\xd0", b"\xff\x00\x07", b"\xff\xff\xff"])
+def test_scans_are_counted_wherever_a_decoder_finds_them(hidden, monkeypatch):
+    monkeypatch.setattr(images, "MAX_SCANS", 40)
+    data = hostile.encoded(hostile.photo(), "jpeg", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    with pytest.raises(BadImage, match="layers"):
+        read_photo(data[:at] + (hidden + data[at:-2]) * 40 + data[-2:])
 
 
 def test_a_file_of_too_many_parts_is_refused(monkeypatch):

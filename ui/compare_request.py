@@ -8,6 +8,7 @@ from forget.request import Request, parse_request
 from forget.words import counted
 from ui.address import asked_for, in_address, one_of
 from ui.compare_work import Work, dataset_of
+from ui.digit_input import DIGITS
 from ui.face_input import FACES
 from ui.forget_form import choose_class, usual_class
 from ui.job_progress import watch_job
@@ -20,11 +21,7 @@ CLASS, RANDOM, SAMPLES = "class", "random", "samples"
 
 def subject_of(data: str) -> Subject:
     """The words and pictures of a dataset."""
-    if data == "faces":
-        return FACES
-    from ui.digit_input import DIGITS  # the canvas can be imported only while a page runs
-
-    return DIGITS
+    return FACES if data == "faces" else DIGITS
 
 
 def choose_data(page: str) -> str:

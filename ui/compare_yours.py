@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from forget.compare import Comparison
-from forget.data.images import MAX_BYTES, read_photo
+from forget.data.images import read_photo
 from forget.errors import BadImage
 from forget.faces.detect import Found, find_faces
 from forget.faces.embed import embed_face
@@ -18,8 +18,9 @@ from ui import shared
 from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
-from ui.face_input import UPLOADS, annotated, choose_face
+from ui.face_input import annotated, choose_face
 from ui.portrait import portrait, show_picture
+from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, plain_errors, told
 
 TEST_PHOTO, UPLOAD, CAMERA = "Test photo", "Upload", "Camera"
@@ -72,7 +73,7 @@ def _face(comparison: Comparison) -> Tensor | None:
         return _test_photo(comparison)
     file = (st.camera_input("Take a photo", key="compare.camera", help=IN_MEMORY)
             if way == CAMERA else
-            st.file_uploader("A photo with a face", type=UPLOADS, max_upload_size=MAX_BYTES >> 20,
+            st.file_uploader("A photo with a face", max_upload_size=picture_mb(),
                              key="compare.file", help=IN_MEMORY))
     return None if file is None else _read(file.getvalue())
 

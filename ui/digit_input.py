@@ -1,34 +1,26 @@
 """Three ways to show the model a digit: draw it, upload it, or pick one from the test set."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import streamlit as st
 from PIL import Image
-from streamlit_drawable_canvas import st_canvas
 
 from forget.data import Dataset
-from forget.data.images import (
-    FORMATS,
-    MAX_BYTES,
-    digit_from_drawing,
-    digit_from_picture,
-    read_image,
-)
+from forget.data.images import digit_from_picture, read_image
 from forget.errors import BadImage, EmptyDrawing
 from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
+from ui.canvas import SIDE, Pad, draw_on
 from ui.originals import Original
 from ui.portrait import show_picture
 from ui.session import Session
 from ui.subject import Subject
+from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, told
 
 DRAW, UPLOAD, PICK = "Draw", "Upload", "Test digit"
-SIDE = 260
-PEN = 18
 
 
 def enlarged(digit: np.ndarray, side: int) -> Image.Image:
@@ -53,13 +45,10 @@ DIGITS = Subject(
 
 @dataclasses.dataclass
 class GivenDigit:
-    """``digit``: the picture on show, (28, 28) uint8 or None.  ``drawn`` and ``strokes``: the last
-    drawing as a digit and as the canvas has it.  ``canvas``: its generation."""
+    """``digit``: the picture on show, (28, 28) uint8 or None.  ``pad``: the last drawing."""
 
     digit: np.ndarray | None = None
-    drawn: np.ndarray | None = None
-    strokes: Any = None
-    canvas: int = 0
+    pad: Pad = dataclasses.field(default_factory=Pad)
     unsaved = False  # a drawing is soon drawn again
 
 
@@ -74,39 +63,21 @@ def digit_input(held: Session) -> None:
         given.digit = read(given, held.dataset)
     except EmptyDrawing as empty:
         given.digit = None
-        if way == UPLOAD:
-            st.warning(told(empty))
+        st.warning(told(empty))
     except BadImage as error:
         given.digit = None
         st.error(told(error), icon=":material/broken_image:")
 
 
-def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray:
-    key = f"digits.canvas.{given.canvas}"
-    if key not in st.session_state:
-        st.session_state["digits.canvas.initial"] = given.strokes
+def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray | None:
     st.caption("Draw one digit here, large.")
-    canvas = st_canvas(
-        key=key, width=SIDE, height=SIDE, stroke_width=PEN, stroke_color="#000000",
-        background_color="#ffffff", drawing_mode="freedraw", return_image_data=True,
-        initial_drawing=st.session_state.get("digits.canvas.initial"))
-    if st.button("Clear", icon=":material/ink_eraser:", key="digits.clear"):
-        given.canvas += 1
-        given.strokes = given.drawn = None
-        st.rerun(scope="fragment")
-    if canvas.image_data is None:
-        if given.drawn is not None:  # the canvas shows the last drawing and has not said so yet
-            return given.drawn
-        raise EmptyDrawing("nothing drawn yet")
-    given.strokes, given.drawn = canvas.json_data, None
-    given.drawn = digit_from_drawing(canvas.image_data)
-    return given.drawn
+    return draw_on(given.pad, "digits")
 
 
 def _upload(given: GivenDigit, dataset: Dataset) -> np.ndarray:
-    file = st.file_uploader("A picture of one digit", type=[name.lower() for name in FORMATS]
-                            + ["jpg"], max_upload_size=MAX_BYTES >> 20, key="digits.file",
-                            help=f"Dark on light or light on dark. {IN_MEMORY}")
+    file = st.file_uploader("A picture of one digit", max_upload_size=picture_mb(),
+                            key="digits.file", help="PNG, JPEG, WEBP, GIF or BMP, dark on light or "
+                            f"light on dark. {IN_MEMORY}")
     if file is None:
         return None
     picture = read_image(file.getvalue())

@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from forget.data.images import MAX_BYTES, PHOTO_FORMATS, read_photo
+from forget.data.images import read_photo
 from forget.data.photos import RECIPES
 from forget.errors import BadImage
 from forget.faces import Face
@@ -26,10 +26,8 @@ from ui.originals import Original
 from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.subject import Subject
+from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, told
-
-UPLOADS = [*(name.lower() for name in PHOTO_FORMATS), "jpg", "pgm", "heic", "heif", "avif"]
-"""What a person may try to give: those that cannot be read get a sentence that says so."""
 
 GALLERY, UPLOAD, CAMERA = "From the gallery", "Upload", "Camera"
 TOP = 5
@@ -103,8 +101,7 @@ def _from_gallery(held: Session) -> bytes | None:
 
 
 def _upload(held: Session) -> bytes | None:
-    file = st.file_uploader("A photo with a face", type=UPLOADS,
-                            max_upload_size=MAX_BYTES >> 20, key="faces.file",
+    file = st.file_uploader("A photo with a face", max_upload_size=picture_mb(), key="faces.file",
                             help=IN_MEMORY)
     return file and file.getvalue()
 

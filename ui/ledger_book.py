@@ -13,6 +13,7 @@ from forget.words import counted
 from ui.access import who
 from ui.forget_me_came import outcome_of
 from ui.ledger_words import base_title, row_of, what_of
+from ui.uploads import most_mb
 from ui.words import told
 
 MOST_MB = 20
@@ -137,7 +138,7 @@ def keep_a_copy(book: Book) -> None:
                        key="ledger.export", on_click="ignore", icon=":material/download:",
                        disabled=bool(book.verified.faults))
     file = st.file_uploader("Check an earlier export against this ledger", type=["json"],
-                            max_upload_size=MOST_MB, key="ledger.earlier")
+                            max_upload_size=most_mb(MOST_MB), key="ledger.earlier")
     if file is None:
         return
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from forget.data import Dataset, find_dataset
-from forget.data.images import MAX_BYTES, read_photo
+from forget.data.images import read_photo
 from forget.device import pick_device
 from forget.errors import BadInput
 from forget.faces.archive import photos_from_zip
@@ -20,14 +20,13 @@ from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_datase
 from forget.words import counted
 from ui import limits, memory, shared, visitors
 from ui.access import enrolment_off, who
-from ui.face_input import UPLOADS, annotated
+from ui.face_input import annotated
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
 from ui.portrait import show_picture
+from ui.uploads import most_mb, picture_mb
 from ui.words import plain, told
-
-MAX_ZIP_MB = 200
 
 ADDED_TO = "faces"
 """The dataset that brought people may join."""
@@ -190,8 +189,7 @@ def _one_person(bringing: Bringing) -> None:
     with st.form(f"faces.bring.{bringing.round}"):
         name = st.text_input("Name", max_chars=80, placeholder="Who is it?")
         files = st.file_uploader("Photos of this person, two at least and better five",
-                                 type=UPLOADS, accept_multiple_files=True,
-                                 max_upload_size=MAX_BYTES >> 20)
+                                 accept_multiple_files=True, max_upload_size=picture_mb())
         if st.form_submit_button("Look at them", icon=":material/search:"):
             try:
                 person = person_name(name)
@@ -207,7 +205,9 @@ def _one_person(bringing: Bringing) -> None:
 
 def _many_people(bringing: Bringing) -> None:
     file = st.file_uploader("Or a zip with a folder of photos a person", type=["zip"],
-                            max_upload_size=MAX_ZIP_MB, key=f"faces.zip.{bringing.round}")
+                            max_upload_size=most_mb(), key=f"faces.zip.{bringing.round}",
+                            help=f"At most {most_mb()} MB. If there is more, bring several zips "
+                            "one after the other: people and photos are added.")
     if file is not None and st.button("Look at the zip", icon=":material/folder_zip:",
                                       key="faces.zip.look"):
         try:

@@ -3,11 +3,9 @@
 import numpy as np
 import streamlit as st
 from PIL import Image
-from streamlit_drawable_canvas import st_canvas
 from torch import Tensor
 
-from forget.data.images import FORMATS, MAX_BYTES, digit_from_drawing
-from forget.errors import BadImage, BadInput, EmptyDrawing
+from forget.errors import BadInput
 from forget.faces.embedders import find_embedder
 from forget.paths import downloads
 from forget.records import bases
@@ -16,12 +14,14 @@ from forget.records.contributions import contributors
 from forget.records.database import NAME
 from forget.words import agreeing, counted
 from ui.access import who
-from ui.digit_input import PEN, SIDE, enlarged
-from ui.face_input import UPLOADS, annotated, choose_face
+from ui.canvas import draw_on
+from ui.digit_input import enlarged
+from ui.face_input import annotated, choose_face
 from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
-from ui.teach_work import Crowd, File, Lesson, Pad, Piled, Reading, lesson
+from ui.teach_work import Crowd, File, Lesson, Piled, Reading, lesson
+from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, told
 
 DRAW, UPLOAD, CAMERA = "Draw", "Upload", "Camera"
@@ -81,7 +81,7 @@ def _input(held: Lesson) -> np.ndarray | list[File] | None:
         persist_state="session", wrap=True)
     if way == DRAW:
         st.caption("Draw one digit here, large.")
-        return draw_on(held.pad, "teach.canvas")
+        return draw_on(held.pad, "teach")
     if way == CAMERA:
         file = st.camera_input("Take a photo", key=f"teach.{held.base.name}.camera.{held.round}",
                                help=HERE)
@@ -90,35 +90,13 @@ def _input(held: Lesson) -> np.ndarray | list[File] | None:
     return [File(file.name, file.getvalue(), upload=file) for file in files] or None
 
 
-def draw_on(pad: Pad, name: str) -> np.ndarray | None:
-    """A canvas that keeps its strokes; the digit on it, (28, 28) uint8."""
-    key = f"{name}.{pad.generation}"
-    if key not in st.session_state:
-        st.session_state[f"{name}.initial"] = pad.strokes
-    canvas = st_canvas(
-        key=key, width=SIDE, height=SIDE, stroke_width=PEN, stroke_color="#000000",
-        background_color="#ffffff", drawing_mode="freedraw", return_image_data=True,
-        initial_drawing=st.session_state.get(f"{name}.initial"))
-    st.button("Clear", icon=":material/ink_eraser:", key=f"{name}.clear", on_click=pad.clear)
-    if canvas.image_data is not None:  # else it shows the last drawing and has not said so yet
-        pad.strokes, pad.digit = canvas.json_data, None
-        try:
-            pad.digit = digit_from_drawing(canvas.image_data)
-        except EmptyDrawing:
-            pass  # the empty paper says so itself
-        except BadImage as refusal:
-            st.warning(told(refusal))
-    return pad.digit
-
-
 def upload(base: Base, key: str, several: bool):
     """The uploader for what a base takes."""
     digits = isinstance(base, Digits)
     return st.file_uploader(
         f"{'Pictures' if several else 'A picture'} of one digit{' each' * several}" if digits else
         f"{'Photos of one person' if several else 'A photo with a face'}",
-        type=[*(name.lower() for name in FORMATS), "jpg"] if digits else UPLOADS,
-        accept_multiple_files=several, max_upload_size=MAX_BYTES >> 20, key=key,
+        accept_multiple_files=several, max_upload_size=picture_mb(), key=key,
         help=HERE if several else f"It is only looked at. {IN_MEMORY}")
 
 

@@ -7,9 +7,10 @@ from forget.figures import COLOURS, LEGIBLE, ORIGINAL, OTHERS, PATTERNS, literal
 from forget.records.bases import Digits
 from forget.words import agreeing
 from ui import charts
+from ui.canvas import draw_on
 from ui.charts import percent
 from ui.portrait import show_picture
-from ui.teach_give import DRAW, UPLOAD, draw_on, picture_of, reading, upload
+from ui.teach_give import DRAW, UPLOAD, picture_of, reading, upload
 from ui.teach_work import Answer, File, Learnt, Lesson, Said, answers
 from ui.words import plain
 
@@ -119,7 +120,7 @@ def _ask(held: Lesson) -> None:
         label_visibility="collapsed", persist_state="session") == DRAW
     if drawn:
         st.caption("Draw the next digit here. It is only looked at: no model learns it.")
-        digit = draw_on(held.try_pad, "teach.try.canvas")
+        digit = draw_on(held.try_pad, "teach.try")
         held.tried = None if digit is None else held.base.drawn(digit)
         return
     file = upload(held.base, f"{key}.file.{held.tries}", several=False)

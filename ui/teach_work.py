@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import streamlit as st
 import torch
 
@@ -27,6 +26,7 @@ from forget.records.lineage import Live
 from forget.records.taught import Taught
 from forget.words import agreeing
 from ui import limits, memory, shared, visitors
+from ui.canvas import Pad
 from ui.jobs import Holder, Job
 from ui.words import told
 
@@ -42,20 +42,6 @@ GONE = ("Something that was learnt here was forgotten meanwhile, so its result a
         "gone from this tab too.")
 OTHERS = "somebody whom others taught"
 """Shown in place of a label that only other contributors gave."""
-
-
-@dataclasses.dataclass
-class Pad:
-    """A canvas: ``digit``: the drawing on it, (28, 28) uint8 or None.  ``strokes``: the same as the
-    canvas has it.  ``generation``: counts the times that it was cleared."""
-
-    digit: np.ndarray | None = None
-    strokes: Any = None
-    generation: int = 0
-
-    def clear(self) -> None:
-        self.digit = self.strokes = None
-        self.generation += 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pictures from people: read without trusting them; a photo as it is, a digit as grey."""
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 
@@ -23,6 +24,15 @@ MAX_SIDE = 100_000
 MAX_SCANS = 100
 """Passes over a JPEG, usually at most ten: each takes time, however few bytes it has."""
 
+MAX_SEGMENTS = 60_000
+"""Parts of a JPEG, usually at most a hundred."""
+
+MARK = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+"""Where a part of a JPEG begins: not a byte of its data, and not one of the marks within a scan."""
+
+SOI, EOI, SOS = b"\xd8", b"\xd9", b"\xda"
+"""Marks of a JPEG's beginning, of its end, and of a scan."""
+
 MAX_READS = 300_000
 """Reads of a file, some five for each of its parts: a file of nothing but parts takes minutes."""
 
@@ -31,6 +41,9 @@ STRIP = 256
 
 LONGEST = 1600
 """Longest side, in pixels, that a photo is shrunk to."""
+
+HEAD = 16
+"""Bytes of a file's beginning that tell of what kind it is."""
 
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1", b"avif",
         b"avis")  # fmt: skip
@@ -66,10 +79,36 @@ def read_photo(data: bytes) -> Image.Image:
     and PPM beside the formats of :func:`read_image`, within the same limits.
     Raises :class:`~forget.errors.BadImage`.
     """
-    if data[4:8] == b"ftyp" and data[8:12] in HEIF:
+    if _is_heif(data):
         raise BadImage("this is a HEIC or AVIF photo, which cannot be read here; save it as JPEG "
                        "and give the new file")
     return _read(data, PHOTO_FORMATS, _rgb)
+
+
+def read_png(data: bytes) -> Image.Image:
+    """Decode a PNG with its colours and its transparency (mode RGBA), within the same limits.
+
+    Raises :class:`~forget.errors.BadImage`.
+    """
+    return _read(data, ("PNG",), lambda image: image.convert("RGBA"))
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins so is of a kind that people save photos as, read here or not.
+
+    >>> is_picture(b"\\xff\\xd8\\xff\\xe0"), is_picture(b"Dear Ana")
+    (True, False)
+    """
+    return (head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a",
+                             b"II*\0", b"MM\0*"))
+            or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+            or (head[:2] == b"BM" and head[6:10] == bytes(4))
+            or (head[:2] in (b"P2", b"P3", b"P5", b"P6") and head[2:3].isspace())
+            or _is_heif(head))
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF
 
 
 class _Patient(io.BytesIO):
@@ -90,9 +129,8 @@ def _read(data: bytes, formats: tuple[str, ...],
     if len(data) > MAX_BYTES:
         raise BadImage(f"this file has {len(data) / 2**20:.0f} MB; give a picture of at most "
                        f"{MAX_BYTES >> 20} MB")
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
-        raise BadImage(f"this JPEG is made of over {MAX_SCANS} layers; save it again and give the "
-                       "new file")
+    if data.startswith(b"\xff" + SOI):
+        _check_scans(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -116,6 +154,25 @@ def _read(data: bytes, formats: tuple[str, ...],
     except Exception as error:
         raise BadImage("this picture is damaged and cannot be read to its end; save it again "
                        "and give the new file") from error
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG of too many scans, or parts, up to where it ends.
+
+    Behind its end telephones append films, depths and second pictures; no decoder reads those.
+    """
+    scans, at = 0, len(SOI) + 1
+    for _ in range(MAX_SEGMENTS):
+        found = MARK.search(data, at)
+        if found is None or found[1] == EOI:
+            return
+        scans += found[1] == SOS
+        if scans > MAX_SCANS:
+            break
+        length = 0 if found[1] == SOI else int.from_bytes(data[found.end():found.end() + 2])
+        at = found.end() + length
+    raise BadImage(f"this JPEG is made of over {MAX_SCANS} layers; save it again and give the new "
+                   "file")
 
 
 def _upright(image: Image.Image, orientation: object) -> Image.Image:

@@ -11,11 +11,11 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from forget.data.images import MAX_BYTES
-from forget.data.zips import MAX_DIRECTORY, directory_size
+from forget.data.images import HEAD, MAX_BYTES, is_picture
+from forget.data.zips import MAX_DIRECTORY, directory_size, guessed_path, path_of
 from forget.errors import BadInput
 from forget.faces.people import Photo, natural, printable
 
@@ -27,9 +27,10 @@ MAX_RATIO = 100
 SMALL_TOTAL, MAX_TOTAL_RATIO = 16 << 20, 10
 """Over so many bytes all photos together may be so many times larger than their zip."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".pgm", ".ppm",
-            ".heic", ".heif", ".avif", ".tif", ".tiff")
-"""What counts as a picture; one that cannot be read gets a sentence of its own later."""
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".png", ".webp", ".gif",
+            ".bmp", ".pgm", ".ppm", ".heic", ".heif", ".avif", ".tif", ".tiff")
+"""What counts as a picture whatever is in it; one that cannot be read gets a sentence of its own
+later. Other files count where they begin as pictures do."""
 
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 
@@ -40,6 +41,8 @@ NOT_PLAIN = "links and other special files are not read"
 LEADS_OUT = "its path leads out of the zip"
 TOO_LARGE = f"a photo has at most {MAX_BYTES >> 20} MB"
 TOO_TIGHT = f"it is packed over {MAX_RATIO} times smaller than it is, as no photo is"
+NO_NAME = ("its name is in an encoding that cannot be told; make the zip again with a program that "
+           "writes names in UTF-8, or give the folders plain names")
 OTHER_PACKING = "it is packed in another way than zips usually are; make the zip again"
 
 
@@ -103,32 +106,17 @@ def _photos(archive: zipfile.ZipFile, size: int, most: int) -> tuple[list[Photo]
     left_out = LeftOut()
     paths = {}
     for entry in entries:
-        path = _path(entry)
+        path = path_of(entry) or guessed_path(entry)
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        if why := _unsafe(entry, path):
+        if why := _unsafe(entry, path) or _nameless(entry, parts):
             left_out.add(path, why)
         elif not any(is_junk(part) for part in parts):
             paths[entry] = parts
     found = [(natural("/".join(parts)), parts, entry)
              for entry, parts in _without_common_folder(paths).items()
-             if _usable(entry, parts, left_out)]
-    found.sort(key=lambda one: one[0])
-    return list(_read(archive, found, most)), left_out.sentences()
-
-
-def _path(entry: zipfile.ZipInfo) -> str:
-    """The entry's path with forward slashes.
-
-    A name that is not marked as UTF-8 is cp437 by the format, but several programs write UTF-8.
-    """
-    name = entry.filename
-    if not entry.flag_bits & 0x800:
-        raw = name.encode("cp437")
-        try:
-            name = raw.decode()
-        except UnicodeDecodeError:
-            name = raw.decode("cp437")
-    return name.replace("\\", "/")
+             if _usable(archive, entry, parts, left_out)]
+    photos = list(_read(archive, sorted(found, key=lambda one: one[0]), most))
+    return photos, [*left_out.sentences(), *_guesses(found)]
 
 
 def _unsafe(entry: zipfile.ZipInfo, path: str) -> str:
@@ -137,6 +125,23 @@ def _unsafe(entry: zipfile.ZipInfo, path: str) -> str:
         return LEADS_OUT
     kind = stat.S_IFMT(entry.external_attr >> 16)
     return "" if kind in (0, stat.S_IFREG) else NOT_PLAIN
+
+
+def _nameless(entry: zipfile.ZipInfo, parts: list[str]) -> str:
+    """Why nobody can tell whose photo it is; a photo's own name is not needed."""
+    return NO_NAME if path_of(entry) is None and "\ufffd" in "".join(parts[:-1]) else ""
+
+
+def _guesses(found: list) -> list[str]:
+    """A sentence on names of people whose encoding is not told, where there are any."""
+    names = list(dict.fromkeys(parts[0] for _, parts, entry in found
+                               if path_of(entry) is None and not parts[0].isascii()))
+    if not names:
+        return []
+    those = "a folder's name is" if len(names) == 1 else f"the names of {len(names)} folders are"
+    return [f"{those} in an encoding that this zip does not tell, and read as "
+            f"“{printable(names[0])}”{' and so on' if len(names) > 1 else ''}: look whether that "
+            "is right, else make the zip again with a program that writes names in UTF-8"]
 
 
 def is_junk(name: str) -> bool:
@@ -157,20 +162,28 @@ def _without_common_folder(paths: dict[zipfile.ZipInfo, list[str]]) -> dict:
             for entry, parts in paths.items()}
 
 
-def _usable(entry: zipfile.ZipInfo, parts: list[str], left_out: LeftOut) -> bool:
+def _usable(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, parts: list[str],
+            left_out: LeftOut) -> bool:
+    plainly = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+    def head() -> bytes:
+        if not plainly:
+            return b""
+        with archive.open(entry) as file:
+            return file.read(HEAD)
+
     tight = entry.file_size > max(1 << 20, MAX_RATIO * entry.compress_size)
-    why = (_misplaced(parts)
+    why = (_misplaced(parts, head)
            or (TOO_LARGE if entry.file_size > MAX_BYTES else "")
            or (TOO_TIGHT if tight else "")
-           or ("" if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-               else OTHER_PACKING))  # the others unpack without a limit
+           or ("" if plainly else OTHER_PACKING))  # the others unpack without a limit
     if why:
         left_out.add("/".join(parts), why)
     return not why
 
 
-def _misplaced(parts: list[str]) -> str:
-    if not parts or not parts[-1].lower().endswith(SUFFIXES):
+def _misplaced(parts: list[str], head: Callable[[], bytes]) -> str:
+    if not parts or not (parts[-1].lower().endswith(SUFFIXES) or is_picture(head())):
         return NO_PICTURE
     if len(parts) == 1:
         return NO_FOLDER
@@ -234,10 +247,10 @@ def _entries(folder: Path) -> list[Path]:
 
 def _pictures(person: Path, root: Path, left_out: LeftOut) -> Iterator[Path]:
     """The pictures in one person's folder, by their names; ``root`` is where they really lie."""
-    if why := _why_no_folder(person, root):
-        left_out.add(person.name, why)
-        return
     try:
+        if why := _why_no_folder(person, root):
+            left_out.add(person.name, why)
+            return
         entries = _entries(person)
     except OSError as error:
         left_out.add(person.name, _unreadable(error))
@@ -252,16 +265,22 @@ def _pictures(person: Path, root: Path, left_out: LeftOut) -> Iterator[Path]:
 def _why_no_folder(person: Path, root: Path) -> str:
     if not _within(person, root):
         return NOT_PLAIN
-    return "" if person.is_dir() else _misplaced([person.name])
+    return "" if person.is_dir() else _misplaced([person.name], lambda: _head(person))
 
 
 def _why_no_picture(file: Path, root: Path) -> str:
     try:
         if not _within(file, root):
             return NOT_PLAIN
-        return TOO_DEEP if file.is_dir() else _misplaced([file.parent.name, file.name])
+        return TOO_DEEP if file.is_dir() else _misplaced(
+            [file.parent.name, file.name], lambda: _head(file))
     except OSError as error:  # a folder whose names may be read, and nothing else
         return _unreadable(error)
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(HEAD)
 
 
 def _within(entry: Path, root: Path) -> bool:
