@@ -105,7 +105,7 @@ def draw_on(pad: Pad, name: str) -> np.ndarray | None:
         except EmptyDrawing:
             pass  # the empty paper says so itself
         except BadImage as refusal:
-            st.warning(sentence(refusal))
+            st.warning(told(refusal))
     return pad.digit
 
 
