@@ -25,16 +25,18 @@ from forget.learners.network import Network
 from tests.papers import KINDS
 
 SURE = 0.9
+AMONG = 1000
+"""So many digits of the test set, its first."""
 
 
 def read_right(model, dataset) -> tuple[np.ndarray, np.ndarray]:
     """The test digits that the model reads right from a plain white sheet, and their labels."""
     digits, labels = dataset.test.x[:, 0].numpy(), dataset.test.y.numpy()
     sheets = [Image.fromarray(255 - digit).resize((280, 280), Image.Resampling.BICUBIC)
-              for digit in digits[:2000]]
+              for digit in digits[:AMONG]]
     seen = np.stack([digit_from_picture(sheet) for sheet in sheets])
-    right = answers(model, seen).argmax(1) == labels[:2000]
-    return digits[:2000][right], labels[:2000][right]
+    right = answers(model, seen).argmax(1) == labels[:AMONG]
+    return digits[:AMONG][right], labels[:AMONG][right]
 
 
 @torch.inference_mode()

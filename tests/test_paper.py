@@ -195,6 +195,12 @@ def test_a_digit_drawn_over_the_whole_canvas_is_read(place, shipped):
     assert answer(shipped[0], digit_from_drawing(rgba))[0] == label
 
 
+def test_a_box_on_the_canvas_is_a_sign_like_any_other():
+    image, draw = paper()
+    draw.rectangle([50, 50, 210, 210], outline=0, width=18)
+    assert digit_from_drawing(np.asarray(image.convert("RGBA"))).max() == 255
+
+
 @pytest.mark.parametrize("left", [0, 100, 246])
 def test_a_one_along_the_canvas_edge_is_read(left, shipped):
     image, draw = paper()

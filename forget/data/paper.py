@@ -54,7 +54,7 @@ REFUSALS = (NOTHING, UNCLEAR, SEVERAL, BLOT, NOISE)
 def digit_from_picture(image: Image.Image, canvas: bool = False) -> np.ndarray:
     """A grey picture of one digit as MNIST would have it: (28, 28) uint8, white ink on black.
 
-    ``canvas``: it was drawn here, and what runs along its edge is ink and no table.
+    ``canvas``: it was drawn here, where there are no tables, frames or shadows: all ink is meant.
 
     Works for dark ink on light paper and for light on dark, for a digit in a corner, for a pen
     thinner than MNIST's, for light that falls unevenly, and beside or inside frames, tables,
@@ -112,13 +112,13 @@ def _find(picture: np.ndarray, apart: np.ndarray, paper: np.ndarray, canvas: boo
     """The one digit in dark (or light) ink, ``apart`` grey levels from the paper under it."""
     ink = _ink(apart, paper)
     faint = ink > 0.3
-    drawn = _without_boxes(faint)
+    drawn = faint if canvas else _without_boxes(faint)
     kept = _one_digit(ink, drawn)
-    _judge(kept, canvas)
+    _judge(kept)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
     outline = kept & ~ndimage.binary_erosion(kept, border_value=1) & ~cut
     steepness, step = _steps(picture, apart, ink, kept, outline)
-    if steepness < 0.95 and not canvas:
+    if not canvas and (steepness < 0.95 or _is_ground(kept)):
         raise BadImage(UNCLEAR)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
@@ -313,7 +313,7 @@ def _overlap(one: slice, other: slice) -> int:
     return min(one.stop, other.stop) - max(one.start, other.start)
 
 
-def _judge(kept: np.ndarray, canvas: bool) -> None:
+def _judge(kept: np.ndarray) -> None:
     """Refuse what no digit looks like; the bounds are those of MNIST's 60,000, with some room."""
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -327,13 +327,17 @@ def _judge(kept: np.ndarray, canvas: bool) -> None:
     _, grounds = ndimage.label(~filled)  # one around the digit, the others in its loops
     if (filled & ~ndimage.binary_erosion(filled)).sum() > 8 * longest or grounds > 6:
         raise BadImage(NOISE)
-    along = max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
-    if along > 0.5 * longest and not canvas:
-        raise BadImage(UNCLEAR)
+
+
+def _is_ground(kept: np.ndarray) -> bool:
+    """Whether this is a piece of paper or table: it runs along the edge, or has straight sides."""
+    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     mark = kept[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    longest = max(mark.shape)
+    along = max(edge.sum() for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
     sides = [_straight_side(np.rot90(mark, turn), longest) for turn in range(4)]
-    if width > 0.3 * height and sides.count(None) < 2:
-        raise BadImage(UNCLEAR)
+    narrow = mark.shape[1] <= 0.3 * mark.shape[0]  # a one has straight sides as well
+    return bool(along > 0.5 * longest or (not narrow and sides.count(None) < 2))
 
 
 def _resized(ink: np.ndarray, scale: float) -> np.ndarray:
