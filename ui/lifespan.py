@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
+import threading
 from collections.abc import AsyncIterator
 
 from starlette.formparsers import MultiPartParser
 from streamlit import cli_util, config, runtime
 from streamlit.starlette import App
 from streamlit.web.server import server_util
+
+from forget.errors import ForgetError
+from ui.frame import warm_up
+
+log = logging.getLogger(__name__)
 
 MEGABYTE = 1 << 20
 
@@ -22,6 +29,7 @@ async def lifespan(app: App) -> AsyncIterator[None]:
         address = config.get_option("server.address") or "localhost"
         cli_util.open_browser(server_util.get_url(server_util.get_display_address(address)))
     letting_go = asyncio.create_task(_let_go_of_closed_tabs())
+    threading.Thread(target=_finish_what_was_left, name="resume", daemon=True).start()
     yield
     letting_go.cancel()
     print("  Stopping...")
@@ -29,6 +37,19 @@ async def lifespan(app: App) -> AsyncIterator[None]:
         # uvicorn raises the signal that stopped it once more, which would skip what is to be done
         # at exit.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def _finish_what_was_left() -> None:
+    """Carry out what was due, or left half-done, when the last server was stopped: nobody who asked
+    to be forgotten waits for a visitor."""
+    warm = warm_up()
+    warm.done.wait()
+    from ui.shared import resumed  # loads PyTorch
+
+    try:
+        resumed()
+    except ForgetError as error:  # the pages about people's data say so as well
+        log.error("%s", error)
 
 
 async def _let_go_of_closed_tabs() -> None:

@@ -60,7 +60,7 @@ def resumed() -> Job | None:
     """The job that finishes what was due, or left half-done, when this server started; None where
     nothing was.
 
-    The first page about people's data that is opened starts it, once a server.
+    The server's start calls it, and so do the pages about people's data; it is done once.
     """
     if requests.is_resumed():
         return None
