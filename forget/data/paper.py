@@ -77,9 +77,9 @@ def digit_from_picture(image: Image.Image, canvas: bool = False) -> np.ndarray:
             refusals.append(refusal)
     if not found:
         raise max(refusals, key=lambda refusal: REFUSALS.index(str(refusal)))
-    clear = [one for one in found if one.step > 0.4 * max(other.step for other in found)
-             and one.ramp <= 2.2 * min(other.ramp for other in found)]
-    return as_mnist(max(clear, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
+    clear = [one for one in found if one.step >= 0.4 * max(other.step for other in found)]
+    sharp = [one for one in clear if one.ramp <= 2.2 * min(other.ramp for other in clear)]
+    return as_mnist(max(sharp, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
 
 
 def as_mnist(ink: np.ndarray) -> np.ndarray:
