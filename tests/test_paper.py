@@ -167,6 +167,14 @@ def test_an_empty_sheet_is_empty(grey):
 # What is one digit all the same.
 
 
+@pytest.mark.parametrize("place", [*CLEAR, 963])
+def test_a_digit_on_a_plain_sheet_is_read(place, shipped):
+    # 963: the paper beside it stands out more, and is less sharp.
+    digit, label = test_digit(shipped[1], place)
+    picture = Image.fromarray(255 - digit).resize((280, 280), Image.Resampling.BICUBIC)
+    assert answer(shipped[0], digit_from_picture(picture))[0] == label
+
+
 def test_a_five_with_its_flag_apart_is_read(shipped):
     image, draw = paper()
     body = [(105, 70), (100, 120), (140, 118), (165, 145), (150, 190), (95, 195)]

@@ -77,8 +77,9 @@ def digit_from_picture(image: Image.Image, canvas: bool = False) -> np.ndarray:
             refusals.append(refusal)
     if not found:
         raise max(refusals, key=lambda refusal: REFUSALS.index(str(refusal)))
-    clear = [one for one in found if one.step > 0.4 * max(other.step for other in found)]
-    return as_mnist(max(clear, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
+    clear = [one for one in found if one.step >= 0.4 * max(other.step for other in found)]
+    sharp = [one for one in clear if one.ramp <= 2.2 * min(other.ramp for other in clear)]
+    return as_mnist(max(sharp, key=lambda one: (one.boxed, max(one.ink.shape))).ink)
 
 
 def as_mnist(ink: np.ndarray) -> np.ndarray:
@@ -100,12 +101,13 @@ def _at_working_size(image: Image.Image) -> np.ndarray:
 class Found:
     """``ink``: a digit's (H, W), 0..255, cut to its box.  ``boxed``: a box was drawn round it.
 
-    ``step``: grey levels between paper and ink.
+    ``step``: grey levels between paper and ink.  ``ramp``: pixels from one to the other.
     """
 
     ink: np.ndarray
     boxed: bool
     step: float
+    ramp: float
 
 
 def _find(picture: np.ndarray, apart: np.ndarray, paper: np.ndarray, canvas: bool) -> Found:
@@ -117,31 +119,31 @@ def _find(picture: np.ndarray, apart: np.ndarray, paper: np.ndarray, canvas: boo
     _judge(kept)
     cut = ndimage.binary_dilation(faint & ~drawn, iterations=4)  # the digit may go on from there
     outline = kept & ~ndimage.binary_erosion(kept, border_value=1) & ~cut
-    steepness, step = _steps(picture, apart, ink, kept, outline)
+    steepness, step, ramp = _steps(picture, apart, ink, kept, outline)
     if not canvas and (steepness < 0.95 or _is_ground(kept)):
         raise BadImage(UNCLEAR)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
     return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1],
-                 bool((drawn < faint).any()), step)
+                 bool((drawn < faint).any()), step, ramp)
 
 
 def _steps(picture: np.ndarray, apart: np.ndarray, ink: np.ndarray, kept: np.ndarray,
-           outline: np.ndarray) -> tuple[float, float]:
-    """The share of an outline at which the picture has a step, and its height in grey levels.
+           outline: np.ndarray) -> tuple[float, float, float]:
+    """The share of an outline at which the picture has a step; the step's height and width.
 
     A part of the paper that is too narrow to be told from ink, such as that between a digit and
     the sheet's edge, ends somewhere without a step.
     """
     if not outline.any():
-        return 0.0, 0.0
-    ramp = (ink > 0.25) & (ink < 0.75) & ndimage.binary_dilation(kept, iterations=10)
-    reach = max(4, round(2 * ramp.sum() / outline.sum()))  # wider where the picture is blurred
-    size = 2 * min(reach, 24) + 1
+        return 0.0, 0.0, 0.0
+    between = (ink > 0.25) & (ink < 0.75) & ndimage.binary_dilation(kept, iterations=10)
+    ramp = 2 * between.sum() / outline.sum()  # wider where the picture is blurred
+    size = 2 * int(np.clip(round(ramp), 4, 24)) + 1
     step = ndimage.maximum_filter(picture, size) - ndimage.minimum_filter(picture, size)
     steep = step >= 0.6 * ndimage.maximum_filter(apart, size)
-    return float(steep[outline].mean()), float(np.median(step[outline]))
+    return float(steep[outline].mean()), float(np.median(step[outline])), float(ramp)
 
 
 def _ink(apart: np.ndarray, paper: np.ndarray) -> np.ndarray:
