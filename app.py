@@ -6,8 +6,9 @@ from streamlit.starlette import App
 from ui.frame import navigate
 from ui.gate import Gate
 from ui.lifespan import lifespan
+from ui.messages import Messages
 
 if __name__ == "__main__":  # Streamlit runs this file for every tab,
     navigate().run()
 else:  # and imports it once, for the server
-    app = App(__file__, lifespan=lifespan, middleware=[Middleware(Gate)])
+    app = App(__file__, lifespan=lifespan, middleware=[Middleware(Gate), Middleware(Messages)])

@@ -370,7 +370,7 @@ def test_values_that_are_not_finite_are_refused(saved, name, value):
 
 
 def test_one_class_is_refused(saved):
-    refused(saved(**arrays(labels=(4,))), "1 classes; 2 to")
+    refused(saved(**arrays(labels=(4,))), "1 class; 2 to")
 
 
 def test_too_many_classes_are_refused(saved, monkeypatch):

@@ -295,7 +295,7 @@ def test_a_person_with_too_few_photos_is_left_out():
                        Photo("Dora", "sky.png", photo(1, faces=0))])
     assert made.classes == ("Anna", "Ben")
     assert made.findings[-2:] == (
-        "Carl is left out: 1 of 1 photos can be used, and 2 are needed; add photos",
+        "Carl is left out: 1 of 1 photo can be used, and 2 are needed; add photos",
         "Dora is left out: 0 of 1 photos can be used, and 2 are needed; add photos")
 
 
@@ -405,9 +405,8 @@ def test_a_photo_framed_in_another_way_or_changed_in_one_place_is_no_copy(one_fa
     moved = image.crop((8, 8, 96, 96)).resize((96, 96))
     other_mouth = image.copy()
     other_mouth.paste((255, 255, 255), (30, 60, 60, 72))
-    turned = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     photos = [*GOOD, *(Photo("Anna", f"{n}.png", encoded(one))
-                       for n, one in enumerate((image, moved, other_mouth, turned)))]
+                       for n, one in enumerate((image, moved, other_mouth)))]
     assert findings_of(photos) == ()
 
 
@@ -446,7 +445,7 @@ def test_any_mixture_gives_a_dataset_or_one_known_error(kinds, looked):
     used = {one.photo.name for one in usable}
     assert len(used) == len(usable)
     assert used <= {f"{n}.png" for n, (_, kind) in enumerate(kinds) if kind in ("good", "copy")}
-    few = {one.split()[0] for one in findings if "photos can be used" in one}
+    few = {one.split()[0] for one in findings if " can be used, and " in one}
     for n, (person, kind) in enumerate(kinds):
         if kind in ("none", "several", "broken"):
             assert any(f"“{n}.png”" in one for one in findings)

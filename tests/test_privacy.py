@@ -217,7 +217,7 @@ def test_a_damaged_machine_key_is_said_and_not_replaced(home, content):
     home.mkdir()
     path = home / MACHINE_KEY
     path.write_bytes(content)
-    with pytest.raises(DamagedFile, match="damaged: delete it") as error:
+    with pytest.raises(DamagedFile, match="damaged: put it back from a copy") as error:
         noise_key(generator(0))
     assert "\n" not in str(error.value)
     assert path.read_bytes() == content

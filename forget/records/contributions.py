@@ -107,7 +107,7 @@ def contributors() -> list[Contributor]:
     """Everybody about whom something is held, by name."""
     with reading() as db:
         return [
-            Contributor(row["name"], row["since"], dict(db.execute(
+            Contributor(str(row["name"]), str(row["since"]), dict(db.execute(
                 "SELECT base, count(*) FROM sample WHERE contributor = ? GROUP BY base",
                 (row["id"],)).fetchall()))
             for row in db.execute("SELECT * FROM contributor ORDER BY name COLLATE NOCASE")]
