@@ -296,7 +296,7 @@ def test_a_person_with_too_few_photos_is_left_out():
     assert made.classes == ("Anna", "Ben")
     assert made.findings[-2:] == (
         "Carl is left out: 1 of 1 photo can be used, and 2 are needed; add photos",
-        "Dora is left out: 0 of 1 photos can be used, and 2 are needed; add photos")
+        "Dora is left out: 0 of 1 photo can be used, and 2 are needed; add photos")
 
 
 @pytest.mark.parametrize(("photos", "says"), [

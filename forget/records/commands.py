@@ -16,7 +16,7 @@ from forget.methods import METHODS, Method
 from forget.records import ledger, lineage, requests, taught, trace
 from forget.records.bases import BASES, Base, base_called
 from forget.records.check import check
-from forget.records.contributions import add
+from forget.records.contributions import add, contributors
 from forget.records.database import MODELS, reading, writing
 from forget.spelling import nearest
 from forget.terminal import Bars, add_common, assignments, count
@@ -229,9 +229,7 @@ def _say_where(held: trace.Held, hits: list[trace.Hit]) -> None:
 
 
 def _unknown(name: str) -> BadInput:
-    with reading() as db:
-        names = [row[0] for row in db.execute("SELECT name FROM contributor")]
-    near = nearest(name, [*names, *kept_people()])
+    near = nearest(name, [*(one.name for one in contributors()), *kept_people()])
     return BadInput("nothing is held about this contributor: it was erased, or the name is written "
                     "otherwise" + (f"; did you mean '{near}'?" if near else ""))
 
