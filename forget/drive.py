@@ -27,6 +27,7 @@ from forget.data.files import (
 )
 from forget.errors import BadInput, DamagedFile, SourceDown
 from forget.paths import downloads
+from forget.spelling import printable
 
 FIRST_WEIGHTS = "https://drive.google.com/drive/folders/1Z2mHXy4C7AiCNd9W6qNsq1Spin5n-zDC"
 """Public weights of the project's first version: an optional source, asked for by name."""
@@ -90,12 +91,12 @@ def _link(text: str) -> str:
     except ValueError:
         is_drive = False
     if not is_drive:
-        raise BadInput(f"'{text}' is not a Google Drive link; it starts with "
+        raise BadInput(f"'{printable(text)}' is not a Google Drive link; it starts with "
                        "https://drive.google.com/")
     link = urlunsplit(("https", parts.netloc.lower(), parts.path, parts.query, ""))
     if not _is_folder(link) and parse_url(link)[0] is None:
-        raise BadInput(f"'{text}' is no Google Drive link to a folder or a file: copy the one "
-                       "that Drive gives under Share")
+        raise BadInput(f"'{printable(text)}' is no Google Drive link to a folder or a file: copy "
+                       "the one that Drive gives under Share")
     return link
 
 

@@ -247,3 +247,11 @@ def test_a_checkpoints_name_is_no_link_on_the_page(home, monkeypatch):
     (table,) = [one.value for one in at.table if "Usable" in one.value]
     assert r"\[Ana\](" in table["File"].iloc[0]
     assert r"\[Ana\](" in table["Usable"].iloc[0]
+
+
+@pytest.mark.parametrize("link", ["https://drive.google.com/a\r\nHost: example.org",
+                                  "https://example.org/\n\x1b[31m", "x" * 5_000])
+def test_what_is_said_of_a_link_is_one_line_of_what_can_be_shown(link):
+    with pytest.raises(BadInput) as refused:
+        fetch_drive(link)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 1_000
