@@ -170,9 +170,10 @@ def test_a_scar_comes_back_too_slowly(learnt):
 
 
 @pytest.mark.slow
-def test_a_retrained_network_is_acquitted_on_all_three(learnt):
-    found = learnt["retrain"]
-    assert [check.passed for check in found.checks] == [True, True, True]
+def test_a_retrained_network_is_convicted_by_none_and_acquitted_where_that_can_be_told(learnt):
+    attack, *others = learnt["retrain"].checks
+    assert attack.outcome in ("passed", "cannot be told here")  # with so few models, by its power
+    assert [check.passed for check in others] == [True, True]
 
 
 def test_a_mask_keeps_every_other_weight():

@@ -149,7 +149,7 @@ def test_the_page_says_one_sentence_and_a_drawing_is_read_after_it(app, odd):
     app.run()
     assert not app.error
     assert any("**Original** says **1**" in words.value for words in app.markdown)
-    app.button(key="digits.undo").click().run()
+    app.button(key="digits.stroke_back").click().run()
     assert app.session_state["digits.session"].given.pad.shown == []
     app.button(key="digits.clear").click().run()
     assert not app.exception

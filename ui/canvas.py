@@ -54,7 +54,7 @@ def draw_on(pad: Pad, name: str) -> np.ndarray | None:
     state = _mount(pad, key)
     _take(pad, state)
     with st.container(horizontal=True):
-        st.button("Undo", icon=":material/undo:", key=f"{name}.undo", on_click=pad.undo,
+        st.button("Undo", icon=":material/undo:", key=f"{name}.stroke_back", on_click=pad.undo,
                   disabled=not pad.strokes)
         st.button("Clear", icon=":material/ink_eraser:", key=f"{name}.clear", on_click=pad.clear)
     return pad.digit
