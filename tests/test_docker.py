@@ -176,7 +176,8 @@ def test_from_a_clean_folder_the_server_starts_and_is_healthy(image):
     with started(words, port, folder, env) as server:
         assert healthy(check, port, env, 60), (folder / "server.log").read_text()
         # From any other address, too, as through a container's published port.
-        assert requests.get(f"http://127.0.0.2:{port}/", timeout=5).ok
+        assert requests.get(f"http://127.0.0.2:{port}/", timeout=5,
+                            headers={"Host": f"localhost:{port}"}).ok
         assert server.poll() is None
 
 
