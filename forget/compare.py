@@ -34,6 +34,7 @@ from forget.metrics.interval import Interval, ratio_of_means
 from forget.metrics.membership import population_attack
 from forget.metrics.probe import probe
 from forget.metrics.relearn import BACK_WITHIN, relearn
+from forget.metrics.unknown import Threshold
 from forget.metrics.verdict import MATCHES, Verdict, judge, with_audit
 from forget.paths import downloads
 from forget.represent import content_hash, recipe_of, represent
@@ -45,7 +46,7 @@ from forget.times import NOTHING_DONE, WALL, SpeedUp, Took, mean, speed_up
 from forget.watch import UNWATCHED, Watch
 
 FOLDER = "runs"
-VERSION = 2
+VERSION = 3
 """Of what a record holds: another one makes all runs anew."""
 
 SEAL = "sha256"
@@ -135,8 +136,8 @@ def _traces(result: Result, dataset: Dataset, watch: Watch) -> dict[str, Any]:
     index, seed = result.request.class_index, result.seed
     if index is None:
         return {"relearned": None, "probe": None}
-    splits = Splits(dataset, result.request, NOTHING)
-    target = result.measured_original.accuracies["forget_accuracy"] - BACK_WITHIN
+    splits = Splits(dataset, result.request, NOTHING)  # relearning and the probe name a class
+    target = result.measured_original.forget.named.accuracy - BACK_WITHIN
     models = dict(zip(NAMES.values(), (
         result.start.original, result.unlearned, result.references[0]), strict=True))
     back = {}
@@ -268,6 +269,12 @@ class Comparison:
         """The record of one run, None while it is not finished."""
         return Shelf(self.data).record(self.key_of(*self._entry(method), seed))
 
+    def threshold(self, method: str, seed_index: int = 0) -> Threshold | None:
+        """The line between somebody and nobody in a finished run, None where there is none."""
+        told = self.record(method, self.seeds[seed_index])["result"]["unknown"]
+        return told and Threshold(**{field.name: told[field.name]
+                                     for field in dataclasses.fields(Threshold)})
+
     def _entry(self, method: str) -> Entry:
         return next(entry for entry in self.entries if entry[0].name == method)
 
@@ -368,7 +375,8 @@ def _verdicts(
         return {split: value[model][what] for split, value in accuracy.items()}
 
     size = None if request.class_index is not None else len(request)
-    beside = (of("reference", "mean"), of("reference", "spread"), size)
+    beside = (of("reference", "mean"), of("reference", "spread"), size,
+              results[0]["unseen_to_keep"])
     unchanged = [one["unchanged"] for one in results]
     learnt = [Learnt.of(one["original_learnt"]) for one in results]
     verdict = judge(of("unlearned", "mean"), *beside, all(unchanged), Learnt.together(learnt))

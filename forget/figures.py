@@ -19,6 +19,7 @@ from torch import Tensor
 
 from forget.measure import ORIGINAL, RETRAINED, UNLEARNED
 from forget.metrics.membership import Roc
+from forget.metrics.unknown import NOBODY, places
 from forget.words import agreeing, counted, percent, signed
 
 COLOURS = {ORIGINAL: "#0072B2", UNLEARNED: "#D55E00", RETRAINED: "#009E73"}
@@ -232,8 +233,10 @@ def matrix_difference(
 ) -> Drawn:
     """Where ``b`` takes samples more or less often than ``a``, in points of the true class.
 
-    Counts: rows are the true class, columns what the model says. A class without samples is blank.
+    Counts: rows are the true class, columns what the model says, where the last may be nobody. A
+    class without samples is blank.
     """
+    answers = places(classes, len(a_counts[0]))
     points = [[_points(a, b, sum(row_a), sum(row_b)) for a, b in zip(row_a, row_b, strict=True)]
               for row_a, row_b in zip(a_counts, b_counts, strict=True)]
     known = {(i, j): value for i, row in enumerate(points) for j, value in enumerate(row)
@@ -242,9 +245,9 @@ def matrix_difference(
     text = [["" if not value or round(value) == 0 else signed(value, 0)
              for value in row] for row in points]
     figure = _figure(400)
-    names = list(map(literal, classes))
     figure.add_heatmap(
-        z=points, x=names, y=names, text=text, xgap=1, ygap=1,
+        z=points, x=list(map(literal, answers)), y=list(map(literal, classes)), text=text,
+        xgap=1, ygap=1,
         texttemplate="%{text}" if len(classes) <= LEGIBLE else None,
         colorscale=[[0, LESS], [0.5, SAME], [1, MORE]], zmin=-most, zmax=most,
         colorbar={"thickness": 10, "x": 1.01, "tickformat": "+.0f"},
@@ -253,7 +256,7 @@ def matrix_difference(
     figure.update_layout(title={"text": f"{b_name} minus {a_name}, in points", "font_size": 14})
     figure.update_xaxes(title="Taken for", type="category", ticks="")
     figure.update_yaxes(title="Really", type="category", ticks="", autorange="reversed")
-    said = [f"{what} {classes[i]} taken for {classes[j]} ({signed(known[i, j])})"
+    said = [f"{what} {classes[i]} taken for {answers[j]} ({signed(known[i, j])})"
             for what, (i, j) in (("most gained:", max(known, key=known.get, default=(0, 0))),
                                  ("most lost:", min(known, key=known.get, default=(0, 0))))
             if known.get((i, j))]
@@ -295,7 +298,8 @@ def map_of(
     figure.update_yaxes(title="Component 2, same units", showticklabels=False, zeroline=False,
                         matches="y")
     figure.update_xaxes(title="Component 1, in units of the features' size", row=2)
-    where = [f"{int(count)} from {classes[pair[0]]} to {classes[pair[1]]}"
+    answers = (*classes, NOBODY)
+    where = [f"{int(count)} from {answers[pair[0]]} to {answers[pair[1]]}"
              for pair, count in _common(guess_a[moved], guess_b[moved])]
     said = [f"{len(moved)} of {len(y)} {agreeing(len(moved), 'is', 'are')} taken for another class",
             *where,
@@ -337,7 +341,7 @@ def _add_samples(
         marker={"size": 5, "opacity": 0.7,
                 "color": [palette[one % len(palette)] for one in labels],
                 "symbol": [shapes[one // len(palette) % len(shapes)] for one in labels]},
-        text=[literal(f"a {classes[really]} taken for {classes[said]}")
+        text=[literal(f"a {classes[really]} taken for {(*classes, NOBODY)[said]}")
               for really, said in zip(labels, guess.tolist(), strict=True)],
         hovertemplate="%{text}<extra></extra>", row=row, col=1)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from forget.data import Dataset
+from forget.data import Dataset, Samples
 from forget.metrics.accuracy import Predictions
+from forget.metrics.unknown import Threshold
 from forget.request import Forgotten, Request, split
 
 ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
@@ -30,21 +31,27 @@ class Measured:
 
     ``accuracies``: the four of :data:`SPLITS` in 0..1, None where a split is empty.
     ``forget`` and ``test``: the predictions themselves.
+    ``retain_named``: the accuracy on D_r where a class must be named, whatever the threshold.
     """
 
     accuracies: dict[str, float | None]
     forget: Predictions
     test: Predictions
+    retain_named: float | None
 
 
 class Splits:
     """The splits of one request, cut once and measured for every model.
 
+    ``threshold``: the line below which a model's answer is "nobody I know", where there is one.
+
     The test set is split as the request splits the training set: samples of the requested class
     against the rest. Classes that an earlier request took away belong to neither.
     """
 
-    def __init__(self, dataset: Dataset, request: Request, already: Forgotten):
+    def __init__(self, dataset: Dataset, request: Request, already: Forgotten,
+                 threshold: Threshold | None = None):
+        self.threshold = threshold
         self.forget, self.retain = split(dataset.train, request, already)
         self.test = dataset.test
         y = dataset.test.y.cpu()
@@ -53,6 +60,13 @@ class Splits:
         self.test_forget_rows = (y == request.class_index) if whole else torch.zeros_like(earlier)
         self.test_retain_rows = ~(self.test_forget_rows | earlier)
 
+    def answers(
+        self, model: nn.Module, part: Samples, between: Callable[[], None] = lambda: None
+    ) -> Predictions:
+        """What a model says of a part; below the threshold, where there is one, that is nobody."""
+        said = Predictions.of(model, part, between)
+        return said if self.threshold is None else self.threshold.applied(said)
+
     def measure(
         self, model: nn.Module, between: Callable[[], None] = lambda: None
     ) -> Measured:
@@ -60,12 +74,14 @@ class Splits:
 
         ``between`` is called now and then, so that a caller can stop the work by raising.
         """
-        forget = Predictions.of(model, self.forget, between)
-        test = Predictions.of(model, self.test, between)
+        forget = self.answers(model, self.forget, between)
+        test = self.answers(model, self.test, between)
+        retain = self.answers(model, self.retain, between)
         accuracies = (
             forget.accuracy,
-            Predictions.of(model, self.retain, between).accuracy,
+            retain.accuracy,
             test.take(self.test_forget_rows).accuracy,
             test.take(self.test_retain_rows).accuracy,
         )
-        return Measured(dict(zip(SPLITS, accuracies, strict=True)), forget, test)
+        return Measured(dict(zip(SPLITS, accuracies, strict=True)), forget, test,
+                        retain.named.accuracy)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import nn
 
 from forget import store
@@ -156,7 +157,13 @@ class Result:
             return None
         size = None if self.request.class_index is not None else len(self.request)
         return judge(self.measured_unlearned.accuracies, self.reference_accuracies, self.spread,
-                     size, self.unchanged, self.learnt)
+                     size, self.unseen_to_keep, self.unchanged, self.learnt)
+
+    @property
+    def unseen_to_keep(self) -> int:
+        """How many test samples are of classes that nobody asked to forget."""
+        gone = torch.tensor(self.forgotten.classes, dtype=torch.int64)
+        return int((~torch.isin(self.measured_unlearned.test.y, gone)).sum())
 
     @property
     def distance(self) -> dict[str, float | None]:
@@ -271,6 +278,7 @@ class Result:
                 "unlearned": self.measured_unlearned.test.per_class,
                 "retrained": [m.test.per_class for m in self.measured_references],
             },
+            "unseen_to_keep": self.unseen_to_keep,
             "references": len(self.measured_references),
             "retrained_spread": self.spread,
             "unchanged": self.unchanged,

@@ -43,9 +43,9 @@ def run(
     use_fixed_threads()
     check_memory(start.learner, dataset)
     raw, dataset = dataset, represent(start.learner, dataset, watch)
-    splits = Splits(dataset, request, start.forgotten)
     threshold = (calibrate(start.learner, dataset, start.origin.get("seed", seed), watch)
                  if dataset.embedder else None)
+    splits = Splits(dataset, request, start.forgotten, threshold)
     watch.phase(f"Forgetting: {method.title}")
     done = unlearn(dataset, start, request, method, seed, splits, watch)
     unlearned = done.model
@@ -96,7 +96,7 @@ def add_references(
 def _with_references(
     result: Result, dataset: Dataset, references: int, watch: Watch, same_run: bool
 ) -> Result:
-    splits = Splits(dataset, result.request, result.start.forgotten)
+    splits = Splits(dataset, result.request, result.start.forgotten, result.threshold)
     for index in range(len(result.references), references):
         result = _with_reference(result, dataset, splits, index, references, watch, same_run)
         watch.unlearned(result)
@@ -104,11 +104,11 @@ def _with_references(
 
 
 def _learnt(splits: Splits, original: Measured) -> Learnt:
-    """What the original knows of the samples that it learnt from."""
-    parts = {"forget_accuracy": splits.forget, "retain_accuracy": splits.retain}
-    right = sum(round(original.accuracies[name] * len(part))
-                for name, part in parts.items() if len(part))
-    y = torch.cat([part.y for part in parts.values()])
+    """What the original knows of the samples that it learnt from, be it ever so unsure."""
+    parts = ((original.forget.named.accuracy, splits.forget),
+             (original.retain_named, splits.retain))
+    right = sum(round(accuracy * len(part)) for accuracy, part in parts if len(part))
+    y = torch.cat([part.y for _, part in parts])
     return Learnt(right, len(y), int(y.bincount().max()))
 
 

@@ -6,7 +6,6 @@ from torch import nn
 
 from forget.measure import Splits
 from forget.methods import Spending
-from forget.metrics.accuracy import Predictions
 from forget.result import Result
 from forget.steps import Point, Step, stop_if
 
@@ -56,6 +55,7 @@ class Curve:
     def __init__(self, model: nn.Module, splits: Splits | None, watch: Watch):
         self.points: list[Point] = []
         self._model, self._watch = model, watch
+        self._splits = splits
         self._parts = splits and tuple(
             part.thinned(CHART_SAMPLES) for part in (splits.forget, splits.retain))
         self._measure(Step(0, 0, "before the first step", {}), 0.0)
@@ -69,7 +69,8 @@ class Curve:
     def _measure(self, step: Step, seconds: float) -> None:
         if self._parts is None:
             return
-        forget, retain = (Predictions.of(self._model, part).accuracy for part in self._parts)
+        forget, retain = (self._splits.answers(self._model, part).accuracy
+                          for part in self._parts)
         point = Point(step, seconds, forget, retain)
         self.points.append(point)
         self._watch.point(point)

@@ -24,10 +24,10 @@ def body() -> None:
     for finding in held.dataset.findings:
         st.caption(f":material/info: {plain(finding)}.")
     st.header("1 Who is in it", divider="gray")
-    gallery(held)
+    person = gallery(held)
     _credit(held)
     st.header("2 Show it a face", divider="gray")
-    _try(held)
+    _try(held, person)
     about_threshold(held)
     st.header("3 Make it forget", divider="gray")
     forget(held)
@@ -49,7 +49,7 @@ def _credit(held) -> None:
 
 
 @st.fragment
-def _try(held) -> None:
+def _try(held, person: str) -> None:
     """Input on the left, what each model says on the right; another photo redraws this only."""
     from ui.face_input import answers, photo_input
     from ui.words import plain_errors
@@ -58,7 +58,7 @@ def _try(held) -> None:
     with plain_errors():
         left, right = st.columns([3, 7], gap="large")
         with left:
-            photo_input(held)
+            photo_input(held, person)
         with right:
             answers(held, models_of(held))
 

@@ -271,6 +271,40 @@ def test_a_forgotten_person_becomes_a_stranger_and_nobody_else_does(results, cro
 
 
 @EVERY_METHOD
+def test_accuracy_counts_nobody_known_as_wrong_in_all_three_models(results, crowd, name):
+    result = results[name]
+    told = result.to_json()["metrics"]
+    line = result.threshold.value
+    for which, model in (("original", result.start.model), ("unlearned", result.unlearned),
+                         ("retrained", result.references[0])):
+        with torch.no_grad():
+            p, guess = model(crowd.test.x).double().softmax(1).max(1)
+        right = (guess == crowd.test.y) & (p >= line)
+        theirs = crowd.test.y == 3
+        assert told[which]["test_forget_accuracy"] == pytest.approx(right[theirs].double().mean())
+        assert told[which]["test_retain_accuracy"] == pytest.approx(right[~theirs].double().mean())
+
+
+@EVERY_METHOD
+def test_who_is_nobody_known_in_every_photo_is_not_under_forgotten(results, name):
+    result = results[name]
+    said = result.measured_unlearned.forget
+    assert said.counts[-1] + said.counts[:-1].sum() == len(result.request)
+    if said.counts[-1] == len(result.request) and result.rejected["unlearned"] == 1:
+        assert result.verdict.words != UNDER
+        assert said.matrix[3].tolist() == [0] * 8 + [len(result.request)]
+    else:
+        assert name not in EXACT
+
+
+def test_two_retrained_models_give_the_same_answers(results):
+    """Whom of those that it knows a model finds nearest is chance where it knows nobody."""
+    distance = results["retrain"].distance
+    assert distance["agreement_forget"] == 1
+    assert distance["agreement_test"] >= .95
+
+
+@EVERY_METHOD
 def test_every_method_ends_with_a_verdict(results, name):
     verdict = results[name].verdict
     assert verdict.words in VERDICTS

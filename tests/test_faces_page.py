@@ -324,7 +324,40 @@ def test_the_gallery_can_be_searched(looking, wanted, found):
     assert not looking.exception and not looking.error
     assert tiles(looking) == found
     assert ("Nobody here is called" in " ".join(words(looking.info))) == (not found)
-    assert looking.session_state["faces.person"] == "s1"
+    assert looking.session_state["faces.class"] == "s1"
+
+
+def shown_and_asked(at: AppTest) -> set[str]:
+    """Everybody whom the gallery, the example and the request are about."""
+    (tried,) = re.findall(r"A photo of (\S+) that the model has not learnt from", captions(at))
+    names = session(at).dataset.classes
+    shown = {m.value.strip("*") for m in at.markdown if m.value.strip("*") in names}
+    asked = [*at.selectbox, *at.pills]
+    return shown | {tried} | {one.value for one in asked if one.key == "faces.class"}
+
+
+@slow
+def test_the_person_shown_is_the_one_to_be_forgotten_before_and_after_each_run(small):
+    assert shown_and_asked(small) == {"s7"}
+    forget(small)
+    assert shown_and_asked(small) == {"s7"}
+    press(small, "faces.tile.s2")
+    assert shown_and_asked(small) == {"s2"}
+    forget(small)
+    assert shown_and_asked(small) == {"s2"}
+    small.pills(key="faces.class").set_value("s5").run()
+    assert shown_and_asked(small) == {"s5"}
+    press(small, "faces.undo")
+    assert shown_and_asked(small) == {"s5"}
+
+
+@slow
+def test_a_request_for_random_photos_leaves_the_choice_of_the_person_as_it_is(small):
+    press(small, "faces.tile.s4")
+    small.segmented_control(key="faces.kind").set_value("Random photos").run()
+    small.run()
+    small.segmented_control(key="faces.kind").set_value("Photos I pick").run()
+    assert shown_and_asked(small) == {"s4"}
 
 
 @slow
@@ -333,7 +366,7 @@ def test_a_chosen_person_is_shown_tried_and_put_into_the_request(looking):
     assert "**s20**" in said(looking)
     assert "**Original**: **s20**" in said(looking)
     assert "A photo of s20 that the model has not learnt from" in captions(looking)
-    assert looking.selectbox(key="faces.class.0").value == "s20"
+    assert looking.selectbox(key="faces.class").value == "s20"
     assert "All 4 training photos of s20." in captions(looking)
 
 
@@ -342,7 +375,7 @@ def test_a_person_found_by_search_can_be_chosen_and_stays_when_the_search_ends(l
     looking.text_input(key="faces.search").set_value("s33").run()
     press(looking, "faces.tile.s33")
     looking.text_input(key="faces.search").set_value("").run()
-    assert looking.selectbox(key="faces.class.0").value == "s33"
+    assert looking.selectbox(key="faces.class").value == "s33"
     assert "**Original**: **s33**" in said(looking)
 
 
@@ -375,7 +408,8 @@ def many_people():
     from ui.gallery import gallery
 
     dataset = people(130, 2, held_out=0, size=4)
-    gallery(SimpleNamespace(dataset=dataset, start=SimpleNamespace(forgotten=NOTHING)))
+    gallery(SimpleNamespace(dataset=dataset, start=SimpleNamespace(forgotten=NOTHING),
+                            subject=SimpleNamespace(key="faces", first=0)))
 
 
 def test_a_gallery_of_many_people_has_pages_and_a_search_that_fits_them():
@@ -627,7 +661,7 @@ def see_all_views(at: AppTest) -> None:
 def test_a_person_is_forgotten_by_every_method_and_every_view_is_drawn(page, own_home, name):
     choose_method(page, name)
     press(page, "faces.tile.s12")
-    assert page.selectbox(key="faces.class.0").value == "s12"
+    assert page.selectbox(key="faces.class").value == "s12"
     keys = keys_of_person(page, "s12")
     assert keys <= embeddings(own_home)
     forget(page)
@@ -698,7 +732,7 @@ def test_undo_and_start_over(small):
     held = session(small)
     first = held.result.unlearned
     press(small, "faces.tile.s4")
-    assert small.pills(key="faces.class.1").value == "s4"
+    assert small.pills(key="faces.class").value == "s4"
     forget(small)
     assert held.start.forgotten.classes == [2, 3]
     press(small, "faces.undo")
@@ -715,11 +749,13 @@ def test_undo_and_start_over(small):
 def test_a_forgotten_person_can_still_be_looked_at_and_is_not_asked_for_again(small):
     press(small, "faces.tile.s3")
     forget(small)
-    press(small, "faces.tile.s3")
     assert not small.error
+    assert shown_and_asked(small) == {"s3"}
     assert "Learnt from: 4 (forgotten)" in captions(small)
-    assert small.pills(key="faces.class.1").value != "s3"
-    assert "s3" not in small.pills(key="faces.class.1").options
+    assert "s3 is forgotten already: choose another person to forget." in words(small.info)
+    assert small.button(key="faces.forget").disabled
+    press(small, "faces.tile.s5")
+    assert not small.button(key="faces.forget").disabled
 
 
 @slow
@@ -808,7 +844,7 @@ def test_a_person_with_several_photos_is_enrolled_known_and_forgotten(small, orl
     assert session(small).dataset.classes == ("Ann Lee", *(f"s{n}" for n in range(1, FEW + 1)))
     press(small, "faces.tile.Ann Lee")
     assert "**Original**: **Ann Lee**" in said(small)
-    assert small.pills(key="faces.class.0").value == "Ann Lee"
+    assert small.pills(key="faces.class").value == "Ann Lee"
     upload(small, encoded(face(orl, 31, 9)))
     assert "Ann Lee" in answer(small)  # or nobody, and she the nearest
     choose_method(small, "certified")
@@ -993,7 +1029,7 @@ def test_any_name_can_be_enrolled_chosen_forgotten_and_kept(small, orl, own_home
     for name in ANY_NAMES[::2]:
         press(small, f"faces.tile.{name}")
         assert not small.error, name
-        assert small.session_state["faces.person"] == name
+        assert small.session_state["faces.class"] == name
     choose_method(small, "certified")
     for name in ANY_NAMES[3:5]:
         press(small, f"faces.tile.{name}")

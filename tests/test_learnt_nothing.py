@@ -260,5 +260,5 @@ def test_the_rule_comes_before_every_other():
     nothing = dict.fromkeys(("forget_accuracy", "retain_accuracy", "test_forget_accuracy",
                              "test_retain_accuracy"), 1 / 3)
     knew = Learnt(40, 120, 40)
-    assert judge(nothing, nothing, nothing, None, False, knew).words == UNLEARNT
-    assert judge(nothing, nothing, nothing, None, True, knew).words == UNLEARNT
+    assert judge(nothing, nothing, nothing, None, 120, False, knew).words == UNLEARNT
+    assert judge(nothing, nothing, nothing, None, 120, True, knew).words == UNLEARNT

@@ -276,6 +276,8 @@ def spreads(forget=0.0, test_forget=0.0, test_retain=0.0):
 
 
 ONE_REFERENCE = dict.fromkeys(SPLITS)
+MANY = 10**6
+"""Unseen samples of the rest, so many that chance has no part in their accuracy."""
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ ONE_REFERENCE = dict.fromkeys(SPLITS)
     ],
 )  # fmt: skip
 def test_verdict_on_a_class(unlearned, reference, spread, words):
-    verdict = judge(unlearned, reference, spread, None)
+    verdict = judge(unlearned, reference, spread, None, MANY)
     assert verdict.words == words
     assert verdict.good is (words == MATCHES)
 
@@ -352,18 +354,30 @@ def sample_figures(forget, test_retain=0.99):
     ],
 )  # fmt: skip
 def test_verdict_on_samples(got, want, spread, m, words):
-    verdict = judge(sample_figures(got), sample_figures(want), spreads(forget=spread), m)
+    verdict = judge(sample_figures(got), sample_figures(want), spreads(forget=spread), m, MANY)
+    assert verdict.words == words
+
+
+@pytest.mark.parametrize(("wrong", "of", "words"), [
+    # 2 sqrt(2 * (194 / 195) * (1 / 195) / 195) = .0145: two photos more, of 195.
+    (1, 195, MATCHES), (3, 195, MATCHES), (4, 195, DAMAGED), (17, 195, DAMAGED),
+    # Of 9,000 the sampling error is 3 photos, and a point is 90.
+    (90, 9000, MATCHES), (92, 9000, DAMAGED),
+])
+def test_a_few_unseen_photos_more_that_are_wrong_are_no_damage(wrong, of, words):
+    verdict = judge(figures(test_retain=1 - wrong / of), figures(test_retain=1 - 1 / of),
+                    ONE_REFERENCE, None, of)
     assert verdict.words == words
 
 
 def test_verdict_on_samples_looks_at_the_rest_too():
-    assert judge(sample_figures(.9, .97), sample_figures(.9), spreads(), 50).words == DAMAGED
+    assert judge(sample_figures(.9, .97), sample_figures(.9), spreads(), 50, MANY).words == DAMAGED
 
 
 def test_the_same_fall_is_over_forgetting_for_samples_and_not_for_a_class():
     low, high = figures(.1, None), figures(.9, None)
-    assert judge(low, high, spreads(), 1000).words == OVER
-    assert judge(low, high, spreads(), None).words == MATCHES
+    assert judge(low, high, spreads(), 1000, MANY).words == OVER
+    assert judge(low, high, spreads(), None, MANY).words == MATCHES
 
 
 CASES = [
@@ -376,19 +390,19 @@ CASES = [
 
 @pytest.mark.parametrize(("unlearned", "reference", "m"), CASES)
 def test_one_reference_is_said_to_leave_the_spread_unknown(unlearned, reference, m):
-    assert "spread" in judge(unlearned, reference, ONE_REFERENCE, m).reason
-    assert "unknown" in judge(unlearned, reference, ONE_REFERENCE, m).reason
-    assert "unknown" not in judge(unlearned, reference, spreads(), m).reason
+    assert "spread" in judge(unlearned, reference, ONE_REFERENCE, m, MANY).reason
+    assert "unknown" in judge(unlearned, reference, ONE_REFERENCE, m, MANY).reason
+    assert "unknown" not in judge(unlearned, reference, spreads(), m, MANY).reason
 
 
 def test_a_match_is_a_match_on_accuracy_only_and_says_so():
-    verdict = judge(figures(), figures(), spreads(), None)
+    verdict = judge(figures(), figures(), spreads(), None, MANY)
     assert verdict.words == "matches retraining on accuracy"
     assert "does not prove" in verdict.reason
 
 
 def test_the_reason_names_the_figures_behind_it():
-    reason = judge(figures(forget=.5), figures(forget=.25), spreads(), None).reason
+    reason = judge(figures(forget=.5), figures(forget=.25), spreads(), None, MANY).reason
     assert "50.0%" in reason
     assert "25.0%" in reason
 
@@ -396,11 +410,12 @@ def test_the_reason_names_the_figures_behind_it():
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.2), st.integers(2, 10**5))
 def test_two_equal_models_never_convict_each_other(forget, rest, spread, m):
     same = figures(forget, forget, rest)
-    assert judge(same, same, spreads(spread), None).good
-    assert judge(same, same, ONE_REFERENCE, m).good
+    assert judge(same, same, spreads(spread), None, MANY).good
+    assert judge(same, same, ONE_REFERENCE, m, MANY).good
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 10**5))
 def test_a_higher_forget_accuracy_is_never_judged_over_forgotten(got, want, m):
-    verdict = judge(sample_figures(max(got, want)), sample_figures(min(got, want)), spreads(), m)
+    verdict = judge(sample_figures(max(got, want)), sample_figures(min(got, want)), spreads(), m,
+                    MANY)
     assert verdict.words in (MATCHES, UNDER)

@@ -47,11 +47,11 @@ NO_SPREAD = dict.fromkeys(SPLITS)
 
 @pytest.mark.parametrize(("got", "want"), [(1.0, 0.0), (0.0, 1.0), (1.0, 0.5)])
 def test_a_single_sample_proves_nothing(got, want):
-    assert judge(figures(got, None, .9), figures(want, None, .9), NO_SPREAD, 1).good
+    assert judge(figures(got, None, .9), figures(want, None, .9), NO_SPREAD, 1, 100).good
 
 def test_an_empty_rest_of_the_test_set_is_passed_over():
     same = figures(0.0, 0.0, None)
-    assert judge(same, same, NO_SPREAD, None).good
+    assert judge(same, same, NO_SPREAD, None, 0).good
 
 def test_kl_of_outputs_as_far_apart_as_floats_can_be_is_a_number():
     logits = torch.tensor([[3e38, -3e38]])

@@ -22,7 +22,8 @@ from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.methods.retrain import Retrain
 from forget.metrics.accuracy import Predictions
-from forget.metrics.unknown import Threshold, equal_error, evidence
+from forget.metrics.distance import agreement
+from forget.metrics.unknown import NOBODY, Threshold, equal_error, evidence, places
 from forget.request import parse_request
 from forget.result import Start
 from forget.run import run
@@ -172,6 +173,47 @@ def test_rejected_by_counting(best, value):
     threshold = dataclasses.replace(KNOWN, value=value)
     count = sum(score < value for score in evidence(said).tolist())
     assert threshold.rejected(said) == pytest.approx(count / len(best))
+
+
+# Nobody as an answer.
+
+
+ROWS = st.lists(st.tuples(st.lists(st.floats(-6, 6), min_size=4, max_size=4), st.integers(0, 3)),
+                min_size=1, max_size=30)
+
+
+@given(ROWS, st.floats(0, 1))
+def test_the_answers_by_counting_photo_by_photo(rows, value):
+    logits, y = zip(*rows, strict=True)
+    named = Predictions(torch.tensor(logits, dtype=torch.float64).log_softmax(1), torch.tensor(y))
+    said = dataclasses.replace(KNOWN, value=value).applied(named)
+    p = [[float(one) for one in row] for row in named.log_p.exp()]
+    answers = [row.index(max(row)) if max(row) >= value else 4 for row in p]
+    assert said.guess.tolist() == answers
+    assert said.accuracy == pytest.approx(
+        sum(a == b for a, b in zip(answers, y, strict=True)) / len(y))
+    assert said.accuracy <= named.accuracy
+    assert said.counts.tolist() == [answers.count(one) for one in range(5)]
+    for really, row in enumerate(said.matrix.tolist()):
+        assert row == [sum(pair == (really, one) for pair in zip(y, answers, strict=True))
+                       for one in range(5)]
+    assert torch.equal(said.named.guess, named.guess)
+    few = said.take(slice(2))
+    assert few.guess.tolist() == answers[:2]
+
+
+def test_without_a_line_there_is_no_answer_nobody():
+    said = predictions([[.4, .3, .3], [.2, .5, .3]])
+    assert said.answers == 3
+    assert said.matrix.shape == (3, 3)
+    assert places("abc", said.answers) == ("a", "b", "c")
+    assert places("abc", KNOWN.applied(said).answers) == ("a", "b", "c", NOBODY)
+
+
+def test_two_models_that_know_nobody_give_the_same_answer_whoever_is_nearest():
+    one, other = predictions([[.4, .3, .3], [.9, .1, 0]]), predictions([[.3, .4, .3], [.1, .9, 0]])
+    assert agreement(one, other) == 0
+    assert agreement(KNOWN.applied(one), KNOWN.applied(other)) == .5
 
 
 # Calibration, against the same thing done by other code.

@@ -146,7 +146,7 @@ class Visitor:
         self.wait(tab, usable)
         tab.choose("digits.method", self.method)
         tab.settle()
-        tab.choose("digits.class.0", self.digit)
+        tab.choose("digits.class", self.digit)
         tab.settle()
 
     def show(self, tab: Tab, drawn: bool) -> None:

@@ -216,12 +216,13 @@ def _mean_by_class(several: Sequence[Sequence[float | None]]) -> list[float | No
             for values in zip(*several, strict=True)]
 
 
-def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) -> None:
-    """Where predictions go: rows are the true class, columns what the model says."""
+def matrix(classes: Sequence[str], answers: Sequence[str], counts: Sequence[Sequence[int]],
+           model: str) -> None:
+    """Where predictions go: rows are the true class, columns what the model answers."""
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
     text = [[str(n) if n else "" for n in row] for row in counts]
     figure = go.Figure(go.Heatmap(
-        z=shares, x=list(map(literal, classes)), y=list(map(literal, classes)), text=text,
+        z=shares, x=list(map(literal, answers)), y=list(map(literal, classes)), text=text,
         texttemplate="%{text}" if len(classes) <= LEGIBLE else None,
         colorscale="Blues", zmin=0, zmax=1, showscale=False,
         hovertemplate="a %{y} taken for %{x}: %{text} (%{z:.1%})<extra></extra>"))

@@ -83,7 +83,9 @@ def on_test(comparison: Comparison, picked: Picked) -> Predictions:
 
 @st.cache_resource(show_spinner=False, max_entries=40)
 def _on_test(key: str, picked: Picked, _comparison: Comparison) -> Predictions:
-    return Predictions.of(model_of(_comparison, picked), seen_by(_comparison, picked).test)
+    said = Predictions.of(model_of(_comparison, picked), seen_by(_comparison, picked).test)
+    line = _comparison.threshold(picked.method, picked.seed_index)
+    return said if line is None else line.applied(said)
 
 
 def certainty(comparison: Comparison, picked: Picked, part: Samples) -> Tensor:

@@ -69,7 +69,7 @@ def choose_request(page: str, dataset: Dataset) -> Request | None:
 def _class(page: str, subject: Subject, dataset: Dataset) -> str:
     names, asked = dataset.classes, f"{page}.class"
     label = f"{subject.one.capitalize()} to forget"
-    first = asked_for(asked, label, names) or usual_class(names, names, subject.first)
+    first = asked_for(asked, label, names) or usual_class(names, subject.first)
     name = choose_class(label, names, first, f"{asked}.{dataset.name}")
     st.query_params[asked] = name  # a list that can be searched binds nothing
     count = int((dataset.train.y == names.index(name)).sum())

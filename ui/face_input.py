@@ -63,13 +63,16 @@ class GivenPhoto:
         return self.bringing is not None and bool(self.bringing.photos or self.bringing.given)
 
 
-def photo_input(held: Session) -> None:
-    """Draw the widgets and put the photo that they give in the session."""
+def photo_input(held: Session, person: str) -> None:
+    """Draw the widgets and put the photo that they give in the session.
+
+    ``person``: whose the gallery's photo is.
+    """
     given: GivenPhoto = held.given
     way = st.segmented_control("How", (GALLERY, UPLOAD, CAMERA), default=GALLERY, key="faces.way",
                                required=True, label_visibility="collapsed",
                                persist_state="session", wrap=True)
-    data = {GALLERY: _from_gallery, UPLOAD: _upload, CAMERA: _camera}[way](held)
+    data = {GALLERY: lambda: _from_gallery(held, person), UPLOAD: _upload, CAMERA: _camera}[way]()
     if data is None:
         given.key, given.found, given.wrong = "", None, ""
         return
@@ -85,11 +88,8 @@ def photo_input(held: Session) -> None:
         st.error(given.wrong, icon=":material/broken_image:")
 
 
-def _from_gallery(held: Session) -> bytes | None:
-    """One of the chosen person's photos that the model has not seen."""
-    person = st.session_state.get("faces.person") or held.dataset.classes[0]
-    if person not in held.dataset.classes:
-        person = held.dataset.classes[0]
+def _from_gallery(held: Session, person: str) -> bytes:
+    """One of a person's photos that the model has not seen."""
     test = held.dataset.test
     rows = (test.y.cpu() == held.dataset.classes.index(person)).nonzero().flatten().tolist()
     st.caption(f"A photo of {plain(person)} that the model has not learnt from. Choose another "
@@ -100,13 +100,13 @@ def _from_gallery(held: Session) -> bytes | None:
     return held.data.photo(test.keys[rows[min(number, len(rows)) - 1]])
 
 
-def _upload(held: Session) -> bytes | None:
+def _upload() -> bytes | None:
     file = st.file_uploader("A photo with a face", max_upload_size=picture_mb(), key="faces.file",
                             help=IN_MEMORY)
     return file and file.getvalue()
 
 
-def _camera(held: Session) -> bytes | None:
+def _camera() -> bytes | None:
     file = st.camera_input("Take a photo", key="faces.camera",
                            help=IN_MEMORY)
     return file and file.getvalue()

@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 
 from forget.metrics.accuracy import Predictions
-from forget.metrics.unknown import evidence
+from forget.metrics.unknown import NOBODY, evidence, places
 from forget.result import Result
 from ui import charts
 from ui.charts import ORIGINAL, RETRAINED, UNLEARNED, percent
@@ -14,7 +14,6 @@ from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.words import plain
 
-NOBODY = "nobody known"
 LOOK_ALIKES = 5
 SHOWN = 10
 """Photos in a row."""
@@ -36,8 +35,8 @@ def side_by_side(held: Session) -> None:
            {name: test.take(rows[:SHOWN]) for name, test in tests.items()})
     _unknown(held)
     charts.destinations(
-        (*result.classes, NOBODY),
-        {name: _destinations(held, test.take(rows)) for name, test in tests.items()},
+        places(result.classes, tests[ORIGINAL].answers),
+        {name: test.take(rows).counts.tolist() for name, test in tests.items()},
         "these photos")
     _look_alikes(held, index, tests)
 
@@ -51,8 +50,7 @@ def _single_photos(held: Session, result: Result) -> None:
     if result.measured_references:
         forget[RETRAINED] = result.measured_references[0].forget
     _table(held, held.dataset.train, rows,
-           {name: Predictions(said.log_p[:SHOWN], said.y[:SHOWN])
-            for name, said in forget.items()})
+           {name: said.take(slice(SHOWN)) for name, said in forget.items()})
     st.caption("The person stays known by their other photos, and so a retrained model knows them "
                "in these too. Forget the person to make them a stranger.")
 
@@ -70,11 +68,9 @@ def _table(held: Session, samples, rows: torch.Tensor, said: dict[str, Predictio
 
 def _words(held: Session, said: Predictions) -> list[str]:
     """Whom a model sees in each photo."""
-    guesses = [held.dataset.classes[index] for index in said.guess.tolist()]
-    sure = evidence(said).tolist()
-    least = held.threshold.value if held.threshold else 0.0
-    return [NOBODY if p < least else f"{plain(name)} ({p:.0%})"
-            for name, p in zip(guesses, sure, strict=True)]
+    people = held.dataset.classes
+    return [f"{plain(people[index])} ({p:.0%})" if index < len(people) else NOBODY
+            for index, p in zip(said.guess.tolist(), evidence(said).tolist(), strict=True)]
 
 
 def _unknown(held: Session) -> None:
@@ -91,14 +87,6 @@ def _unknown(held: Session) -> None:
         st.metric("Strangers: nobody known", percent(1 - known.false_accept), width="content",
                   help="The same for people who were left out of training from the start: what "
                   "the forgotten person should be like.")
-
-
-def _destinations(held: Session, said: Predictions) -> list[int]:
-    """In how many photos a model sees each person, and last, nobody whom it knows."""
-    people = len(held.dataset.classes)
-    least = held.threshold.value if held.threshold else 0.0
-    seen = said.guess.where(evidence(said) >= least, people)
-    return seen.bincount(minlength=people + 1).tolist()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,19 +36,26 @@ def choose_class(label: str, names: Sequence[str], first: str, key: str) -> str:
     return st.selectbox(label, names, key=key, persist_state="session")
 
 
-def usual_class(names: Sequence[str], left: Sequence[str], first: int) -> str:
-    """The class asked for at first: number ``first``, or the next that is left, or the last."""
-    return next((name for name in names[first:] if name in left), left[-1])
+def usual_class(names: Sequence[str], first: int) -> str:
+    """The class asked for at first: number ``first``, or the last of fewer."""
+    return names[min(first, len(names) - 1)]
+
+
+def class_key(page: str) -> str:
+    """Where a session keeps the class that is chosen: to be forgotten, and to be looked at."""
+    return f"{page}.class"
 
 
 def _class(held: Session) -> str | None:
     subject, dataset = held.subject, held.dataset
-    gone = {dataset.classes[index] for index in held.start.forgotten.classes}
-    left = [name for name in dataset.classes if name not in gone]
-    name = choose_class(f"{subject.one.capitalize()} to forget", left,
-                        usual_class(dataset.classes, left, subject.first),
-                        f"{subject.key}.class.{len(gone)}")
-    count = int((dataset.train.y == dataset.classes.index(name)).sum())
+    name = choose_class(f"{subject.one.capitalize()} to forget", dataset.classes,
+                        usual_class(dataset.classes, subject.first), class_key(subject.key))
+    index = dataset.classes.index(name)
+    if index in held.start.forgotten.classes:
+        st.info(f"{plain(name)} is forgotten already: choose another {subject.one} to forget.",
+                icon=":material/check:")
+        return None
+    count = int((dataset.train.y == index).sum())
     st.caption(f"All {count:,} training {subject.samples} of {plain(name)}.")
     return f"class:{name}"
 
@@ -66,11 +73,12 @@ def _picked(held: Session) -> str | None:
     already = held.start.forgotten
     picked: set[int] = st.session_state.setdefault(f"{page}.picked", set())
     picked -= set(already.ids.tolist())
-    label = choose_class(f"Show {subject.samples} of", held.dataset.classes,
-                         held.dataset.classes[0], f"{page}.gallery.class")
+    names = held.dataset.classes
+    label = choose_class(f"Show {subject.samples} of", names, usual_class(names, subject.first),
+                         class_key(page))
     gone = torch.zeros(len(train), dtype=torch.bool)
     gone[already.ids] = True
-    rows = ((train.y.cpu() == held.dataset.classes.index(label)) & ~gone).nonzero().flatten()
+    rows = ((train.y.cpu() == names.index(label)) & ~gone).nonzero().flatten()
     if not len(rows):
         st.info(f"No {subject.samples} of {plain(label)} are left.")
         return _picked_spec(held, picked)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from forget.data import Samples
+from ui.forget_form import class_key, usual_class
 from ui.portrait import portrait, show_picture
 from ui.session import Session
 from ui.words import plain
@@ -15,14 +16,12 @@ PARTS = {"train": "Learnt from", "held_out": "Held out for stop rules", "test": 
 
 
 def gallery(held: Session) -> str:
-    """Draw the people and return the one that is chosen."""
+    """Draw the people and return the one that is chosen: shown here, and asked to be forgotten."""
     names = held.dataset.classes
     wanted = st.text_input("Search", key="faces.search", placeholder="A name, or a part of it",
                            persist_state="session")
     found = [name for name in names if wanted.casefold().strip() in name.casefold()]
-    chosen = st.session_state.get("faces.person")
-    if chosen not in names:
-        chosen = st.session_state["faces.person"] = names[0]
+    chosen = _chosen(held)
     if not found:
         st.info(f"Nobody here is called “{plain(wanted)}”.", icon=":material/search_off:")
     pages = (len(found) + TILES - 1) // TILES
@@ -35,11 +34,21 @@ def gallery(held: Session) -> str:
     return chosen
 
 
-def choose(name: str) -> None:
-    """Show this person, and put them into the request."""
-    st.session_state["faces.person"] = name
-    for key in [key for key in st.session_state if str(key).startswith("faces.class.")]:
-        st.session_state[key] = name
+def _chosen(held: Session) -> str:
+    """Whose photos are shown, and who stands in the request: one choice.
+
+    It is kept anew in each run, since Streamlit lets go of it where the request names nobody.
+    """
+    key, names = class_key(held.subject.key), held.dataset.classes
+    chosen = st.session_state.get(key)
+    if chosen not in names:
+        chosen = usual_class(names, held.subject.first)
+    st.session_state[key] = chosen
+    return chosen
+
+
+def _choose(key: str, name: str) -> None:
+    st.session_state[key] = name
 
 
 def _person(held: Session, name: str, chosen: bool) -> None:
@@ -47,7 +56,7 @@ def _person(held: Session, name: str, chosen: bool) -> None:
     with st.container(width=TILE + 8, gap=None):
         show_picture(portrait(held.dataset.train.shown(row), TILE), alt=f"A photo of {name}")
         st.button(plain(name), key=f"faces.tile.{name}", type="primary" if chosen else "tertiary",
-                  on_click=choose, args=(name,), width="stretch")
+                  on_click=_choose, args=(class_key(held.subject.key), name), width="stretch")
 
 
 def _photos(held: Session, name: str) -> None:

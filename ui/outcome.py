@@ -10,6 +10,7 @@ from forget import export
 from forget.data import find_dataset
 from forget.learners import learner_for
 from forget.measure import SPLIT_NAMES, SPLITS
+from forget.metrics.unknown import places
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER, UNLEARNT
 from forget.paths import downloads
 from forget.request import Request
@@ -195,15 +196,15 @@ def _where(held: Session) -> None:
     measured = {ORIGINAL: result.measured_original, UNLEARNED: result.measured_unlearned}
     if result.measured_references:
         measured[RETRAINED] = result.measured_references[0]
-    n = len(result.classes)
-    charts.destinations(result.classes, {name: m.forget.guess.bincount(minlength=n).tolist()
-                                         for name, m in measured.items()}, "the forget set")
+    answers = places(result.classes, result.measured_original.test.answers)
+    charts.destinations(answers, {name: m.forget.counts.tolist()
+                                  for name, m in measured.items()}, "the forget set")
     st.caption(f"Above: the {subject.samples} to forget, by what each model takes them for. Below: "
                f"all unseen {subject.samples}; each row is a true {subject.one}, each column what "
                "the model says.")
     for where, (name, m) in zip(st.columns(len(measured)), measured.items(), strict=True):
         with where:
-            charts.matrix(result.classes, m.test.matrix.tolist(), name)
+            charts.matrix(result.classes, answers, m.test.matrix.tolist(), name)
 
 
 def _how(held: Session) -> None:

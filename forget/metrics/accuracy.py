@@ -1,6 +1,7 @@
 """Accuracy on each split, per class, and where predictions go; all from one pass over the data."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -45,11 +46,21 @@ class Predictions:
         return cls(predict(model, data.x, between), data.y.cpu())
 
     def take(self, rows: Tensor) -> "Predictions":
-        return Predictions(self.log_p[rows], self.y[rows])
+        return dataclasses.replace(self, log_p=self.log_p[rows], y=self.y[rows])
+
+    @property
+    def named(self) -> "Predictions":
+        """The same where a class must be named, whatever line there is."""
+        return Predictions(self.log_p, self.y)
+
+    @property
+    def answers(self) -> int:
+        """How many different answers there are: one a class."""
+        return self.log_p.shape[1]
 
     @property
     def guess(self) -> Tensor:
-        """The most likely class (N,)."""
+        """The answer to each sample (N,): the most likely class."""
         return self.log_p.argmax(1)
 
     @property
@@ -64,10 +75,15 @@ class Predictions:
 
     @property
     def matrix(self) -> Tensor:
-        """(C, C) int64: row i, column j counts samples of class i that were taken for j."""
-        n_classes = self.log_p.shape[1]
-        pairs = self.y * n_classes + self.guess
-        return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+        """(C, answers) int64: row i, column j counts samples of class i that were taken for j."""
+        shape = (self.log_p.shape[1], self.answers)
+        pairs = self.y * self.answers + self.guess
+        return torch.bincount(pairs, minlength=math.prod(shape)).reshape(shape)
+
+    @property
+    def counts(self) -> Tensor:
+        """(answers,) int64: how often each answer is given."""
+        return torch.bincount(self.guess, minlength=self.answers)
 
     @property
     def per_class(self) -> list[float | None]:

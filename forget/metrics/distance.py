@@ -39,7 +39,7 @@ def _weighted(log_p: Tensor, difference: Tensor) -> Tensor:
 
 
 def agreement(a: Predictions, b: Predictions) -> float | None:
-    """Share of samples for which both models guess the same class."""
+    """Share of samples to which both models give the same answer; "nobody I know" is one."""
     return (a.guess == b.guess).double().mean().item() if len(a.y) else None
 
 

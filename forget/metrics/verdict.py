@@ -1,9 +1,10 @@
 """The one rule that turns figures into a verdict in words.
 
 Accuracies on the forget set count as different from the reference's beyond 2 points or 3 spreads,
-whichever is more; accuracy on the rest beyond 1 point or 3 spreads. On a request for m samples the
-gap must also exceed 2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1:
-otherwise two retrained models would convict each other.
+whichever is more; accuracy on the rest beyond 1 point or 3 spreads. Where an accuracy is only a
+sample's, on a request for m samples and on m unseen samples of the rest, the gap must also exceed
+2 sqrt(2 p (1 - p) / m), p the reference's accuracy kept 1/m away from 0 and 1: otherwise two
+retrained models would convict each other.
 
 Where the original itself is hardly better than guessing there is no verdict: models that know
 nothing all agree. Where every weight is still the original's nothing matches: nothing was done.
@@ -66,6 +67,7 @@ def judge(
     reference: Accuracies,
     spread: Accuracies,
     n_samples: int | None,
+    n_rest: int,
     unchanged: bool = False,
     learnt: Learnt | None = None,
 ) -> Verdict:
@@ -73,6 +75,7 @@ def judge(
 
     ``reference``: mean over retrained models; ``spread``: their sample standard deviation, None
     where there is only one. ``n_samples``: size of a request for samples, None for a whole class.
+    ``n_rest``: how many unseen samples of the rest there are.
     ``unchanged``: whether every weight is still the one that the method was given. Such a model has
     forgotten nothing: either there was nothing to forget, or it under-forgot.  ``learnt``: what the
     original knew of its own training samples; models that know nothing all look alike.
@@ -82,7 +85,7 @@ def judge(
                                  "right, and always naming the most frequent class gets "
                                  f"{learnt.guessing:.1%}: a model that learnt nothing has nothing "
                                  f"to forget, and agrees with any other. {WHAT_HELPS}", False)
-    verdict = _of_changed(unlearned, reference, spread, n_samples)
+    verdict = _of_changed(unlearned, reference, spread, n_samples, n_rest)
     if not unchanged:
         return verdict
     if verdict.words == UNDER:
@@ -95,13 +98,16 @@ def judge(
 
 
 def _of_changed(
-    unlearned: Accuracies, reference: Accuracies, spread: Accuracies, n_samples: int | None
+    unlearned: Accuracies, reference: Accuracies, spread: Accuracies, n_samples: int | None,
+    n_rest: int,
 ) -> Verdict:
     """The verdict by accuracy alone."""
-    def allowed(split: str, points: float) -> float:
-        return max(points, SPREADS * (spread[split] or 0.0))
+    def allowed(split: str, points: float, m: int | None) -> float:
+        chance = 0.0 if m is None else _sampling_error(reference[split], m)
+        return max(points, SPREADS * (spread[split] or 0.0), chance)
 
-    damage = _damage(unlearned, reference, allowed("test_retain_accuracy", REST_POINTS))
+    damage = "" if reference["test_retain_accuracy"] is None else _damage(
+        unlearned, reference, allowed("test_retain_accuracy", REST_POINTS, n_rest))
     note = ("" if spread["test_retain_accuracy"] is not None else
             " With a single retrained model the spread between such models is unknown, and with "
             "it how much of a difference is only chance.")
@@ -111,9 +117,7 @@ def _of_changed(
         got, want = unlearned[split], reference[split]
         if got is None or want is None:
             continue
-        limit = allowed(split, FORGET_POINTS)
-        if n_samples is not None:
-            limit = max(limit, _sampling_error(want, n_samples))
+        limit = allowed(split, FORGET_POINTS, n_samples)
         if got - want > limit:
             return Verdict(UNDER, f"It still gets {got:.1%} of {what} right; retraining gets "
                                   f"{want:.1%} (up to {100 * limit:.1f} points more would "
@@ -132,7 +136,7 @@ def _of_changed(
 def _damage(unlearned: Accuracies, reference: Accuracies, limit: float) -> str:
     """A sentence on the damage to the rest, empty where there is none."""
     got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
-    if got is None or want is None or want - got <= limit:
+    if got is None or want - got <= limit:
         return ""
     return (f" On everything else it gets {got:.1%} of unseen samples right; retraining gets "
             f"{want:.1%} (up to {100 * limit:.1f} points less would pass).")
