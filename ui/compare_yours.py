@@ -18,7 +18,7 @@ from ui import shared
 from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
-from ui.face_input import annotated, choose_face
+from ui.face_input import choose_face
 from ui.portrait import portrait, show_picture
 from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, plain_errors, told
@@ -99,9 +99,7 @@ def _read(data: bytes) -> Tensor | None:
     except BadImage as error:
         st.error(told(error), icon=":material/broken_image:")
         return None
-    index = choose_face(found.faces, f"compare.which.{key}")
-    show_picture(annotated(found.photo, found.faces, index), width=240,
-                 alt=f"The photo with {len(found.faces)} faces marked")
+    index = choose_face(found, f"compare.which.{key}")
     if index is None:
         return None
     picture, row = embed_face(found.photo, found.faces[index], shared.embedder())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -33,6 +34,9 @@ GALLERY, UPLOAD, CAMERA = "From the gallery", "Upload", "Camera"
 TOP = 5
 SHOWN = 420
 """Longest side, in pixels, of the photo with its boxes."""
+
+NUMBER = 32
+"""Height, in those pixels, of a face's number."""
 
 
 FACES = Subject(
@@ -112,34 +116,63 @@ def _camera() -> bytes | None:
     return file and file.getvalue()
 
 
-def choose_face(faces: tuple[Face, ...], key: str) -> int | None:
-    """The index of the face that is meant; a person picks where there are several."""
+def choose_face(found: Found, key: str, question: str = "") -> int | None:
+    """Show a photo with its faces, and return the index of the one that is meant.
+
+    A person picks where there are several: by the numbers in the photo, from left to right. The
+    clearly largest one is picked at first; where none is, nobody is meant until somebody picks.
+    """
+    faces, index = found.faces, None
     if not faces:
         st.warning("No face was found here. Give a photo in which the face is turned to the camera "
                    "and not too small.", icon=":material/face_retouching_off:")
-        return None
-    if len(faces) == 1:
-        return 0
-    number = st.pills(f"{len(faces)} faces: which one?", range(1, len(faces) + 1), key=key,
-                      default=1 + (choose(faces) or 0), required=True, wrap=True)
-    return number - 1
+    elif len(faces) == 1:
+        index = 0
+    else:
+        order, clear = _from_left(faces), choose(faces)
+        number = st.pills(question or f"{len(faces)} faces: which one?", range(1, len(faces) + 1),
+                          key=key, wrap=True,
+                          default=None if clear is None else order.index(clear) + 1)
+        if number is None:
+            st.caption("None of them is clearly the largest: pick the number of the one you mean."
+                       if clear is None else "Pick the number of the one you mean.")
+        index = None if number is None else order[number - 1]
+    show_picture(annotated(found.photo, faces, index), width=240,
+                 alt="The photo with its face marked" if len(faces) == 1 else
+                 f"The photo with its {len(faces)} faces, numbered from left to right")
+    return index
 
 
-def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -> Image.Image:
-    """The photo with a box and five points a face; boxes have numbers, the chosen one a colour."""
+def _from_left(faces: Sequence[Face]) -> list[int]:
+    """Their indices from left to right."""
+    return sorted(range(len(faces)), key=lambda index: faces[index].box[0])
+
+
+def annotated(photo: Image.Image, faces: Sequence[Face], chosen: int | None) -> Image.Image:
+    """The photo with a box and five points a face; several have numbers from left to right, and the
+    chosen one a colour."""
     scale = SHOWN / max(photo.size)
-    shown = photo.resize([max(1, round(side * scale)) for side in photo.size])
+    shown = photo.convert("RGB").resize([max(1, round(side * scale)) for side in photo.size])
     pen = ImageDraw.Draw(shown)
-    for index, face in enumerate(faces):
-        colour = charts.COLOURS[charts.UNLEARNED] if index == chosen else "#ffffff"
+    for number, index in enumerate(_from_left(faces), 1):
+        face, colour = faces[index], "#ffffff"
+        if index == chosen:
+            colour = charts.COLOURS[charts.UNLEARNED]
         left, top, right, bottom = (value * scale for value in face.box)
         pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=colour,
                       width=3)
-        if len(faces) > 1:
-            pen.text((left + 5, top + 3), str(index + 1), fill=colour, font_size=20)
         for x, y in face.points:
             pen.ellipse((x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3), fill=colour)
+        if len(faces) > 1:
+            _write(pen, (max(left, 0), max(top, 0)), str(number), colour)
     return shown
+
+
+def _write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], number: str, ground: str) -> None:
+    """A number that can be read on any photo: dark on a patch of its own."""
+    *_, right, bottom = pen.textbbox(corner, number, font_size=NUMBER)
+    pen.rectangle((corner[0], corner[1], right + 6, bottom + 6), fill=ground)
+    pen.text((corner[0] + 3, corner[1] + 1), number, fill="#000000", font_size=NUMBER)
 
 
 def answers(held: Session, models: dict[str, Any]) -> None:
@@ -151,9 +184,7 @@ def answers(held: Session, models: dict[str, Any]) -> None:
         return
     seen, *places = st.columns([2, *(2 for _ in models)])
     with seen:
-        index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
-        show_picture(annotated(found.photo, found.faces, index), width=240,
-                     alt=f"The photo with {len(found.faces)} faces marked")
+        index = choose_face(found, f"faces.which.{held.given.key[:16]}")
         if index is None:
             return
         picture, row = embed_face(found.photo, found.faces[index], shared.embedder())

@@ -20,11 +20,10 @@ from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_datase
 from forget.words import counted
 from ui import limits, memory, shared, visitors
 from ui.access import enrolment_off, who
-from ui.face_input import annotated
+from ui.face_input import choose_face
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
-from ui.portrait import show_picture
 from ui.uploads import most_mb, picture_mb
 from ui.words import plain, told
 
@@ -256,12 +255,8 @@ def _pick_faces(bringing: Bringing) -> None:
     picked = {}
     for photo in bringing.undecided():
         (found,) = find_faces([read_photo(photo.data)])
-        key = f"faces.pick.{photo.key[:16]}"
-        number = st.pills(f"Which of the faces in {plain(photo.called)} is it?",
-                          range(1, len(found.faces) + 1), key=key, wrap=True)
-        chosen = None if number is None else number - 1
-        show_picture(annotated(found.photo, found.faces, chosen), width=240,
-                     alt=f"A photo with {len(found.faces)} faces, numbered")
+        chosen = choose_face(found, f"faces.pick.{photo.key[:16]}",
+                             f"Which of the faces in {plain(photo.called)} is it?")
         if chosen is not None:
             picked[photo.key] = chosen
     if picked and st.button("Use these faces", key="faces.pick", icon=":material/face:"):

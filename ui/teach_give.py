@@ -16,7 +16,7 @@ from forget.words import agreeing, counted
 from ui.access import who
 from ui.canvas import draw_on
 from ui.digit_input import enlarged
-from ui.face_input import annotated, choose_face
+from ui.face_input import choose_face
 from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
@@ -143,12 +143,10 @@ def _pick_face(held: Lesson, number: int, label: str | None, crowd: Crowd) -> No
     with st.container(border=True):
         st.markdown(f"{plain(crowd.file.called)} shows several people. "
                     + ("Whom do you mean?" if label is None else f"Who is {plain(label)}?"))
-        index = choose_face(crowd.found.faces, key)
-        show_picture(annotated(crowd.found.photo, crowd.found.faces, index), width=240,
-                     alt=f"A photo with {len(crowd.found.faces)} faces, numbered")
+        index = choose_face(crowd.found, key)
         with st.container(horizontal=True):
             use = st.button("Use this face", icon=":material/face:", key=f"{key}.use",
-                            disabled=held.busy)
+                            disabled=held.busy or index is None)
             leave = st.button("Leave it out", key=f"{key}.leave", disabled=held.busy)
     if use or leave:
         held.crowds.pop(number)
