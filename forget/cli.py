@@ -32,6 +32,7 @@ from forget.export import (
     write_json,
 )
 from forget.faces.embedders import EMBEDDERS
+from forget.findings import in_brief
 from forget.frauds import FRAUDS
 from forget.knobs import make
 from forget.learn import resume, start_from
@@ -382,8 +383,14 @@ def _entered(export: Path | bool) -> list[dict[str, Any]]:
 
 
 def loaded(source: DatasetSource, bars: "Bars") -> Dataset:
-    """The dataset; what was wrong with its files is said on standard error."""
+    """The dataset; what was wrong with its files is said on standard error: a line a kind to who
+    looks on, a line a finding to a file."""
     dataset = source.load(bars.bytes)
-    for finding in dataset.findings:
-        tqdm.write(f"note: {finding}", file=sys.stderr)
+    brief = in_brief(dataset.findings)
+    if not sys.stderr.isatty() or len(brief) == len(dataset.findings):
+        brief = dataset.findings
+    else:
+        brief.append(f"to read all {len(dataset.findings)} notes send standard error to a file")
+    for line in brief:
+        tqdm.write(f"note: {line}", file=sys.stderr)
     return dataset

@@ -47,6 +47,26 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return by_core[found[0]] if found else None
 
 
+def alike(name: str, names: Iterable[str]) -> str | None:
+    """Another of the names that differs from this one only in case, quotes, accents or width.
+
+    None where there is none, or where this very name is one of them.
+
+    >>> alike("josé  álvarez", ["Ana", "José Alvarez"])
+    'José Alvarez'
+    """
+    others, core = list(names), _core(name)
+    if not core or spelling(name) in others:
+        return None
+    return next((one for one in others if _core(one) == core), None)
+
+
+def taken_apart(name: str, other: str) -> str:
+    """A sentence for whoever wrote the same name in two ways, perhaps by mistake."""
+    return (f"“{printable(name)}” is taken as somebody else than “{printable(other)}”: write the "
+            "name in the same way if it is one person")
+
+
 def _core(name: str) -> str:
     """What is left of a name without case, quotes, accents and what cannot be seen."""
     letters = unicodedata.normalize("NFKD", name[:2 * MAX_NAME].casefold())

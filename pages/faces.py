@@ -8,10 +8,11 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from ui.face_input import FACES, GivenPhoto, about_threshold
+    from ui.findings import folded
     from ui.gallery import gallery
     from ui.people import Bringing, choose_people
     from ui.session import session
-    from ui.words import plain
+    from ui.words import told
     from ui.workbench import forget, get_ready, show_outcome
 
     held = session(FACES, GivenPhoto)
@@ -21,8 +22,7 @@ def body() -> None:
                 "model that was **retrained without them**: to that one they are a stranger.")
     if not get_ready(held, choose_people(held.given.bringing)):
         return
-    for finding in held.dataset.findings:
-        st.caption(f":material/info: {plain(finding)}.")
+    folded(list(map(told, held.dataset.findings)))
     st.header("1 Who is in it", divider="gray")
     person = gallery(held)
     _credit(held)

@@ -739,6 +739,18 @@ def test_no_name_of_a_person_or_a_photo_is_written_to_the_home(small, folder):
             assert b"Zacharias" not in data and b"holiday-snap" not in data
 
 
+def test_many_findings_are_a_line_a_kind_to_who_looks_on(small, folder, capsys, monkeypatch):
+    for number in range(20):
+        (folder / "Person 1" / f"sky {number}.png").write_bytes(photo(900 + number, faces=0))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run_in(folder) == 0
+    notes = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines()
+             if line.startswith("note: ")]
+    assert len(notes) == 2
+    assert "sky 0.png" in notes[0] and notes[0].endswith("(and 19 more like it)")
+    assert notes[1] == "note: to read all 20 notes send standard error to a file"
+
+
 def test_findings_are_said_on_standard_error_and_the_result_on_standard_output(
     small, folder, capsys
 ):
@@ -971,9 +983,10 @@ def test_a_folder_of_real_people_end_to_end(orl, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.replace("\r", "\n").splitlines()
              if line.startswith("note: ")]
-    assert len(notes) == 5
-    for words in ("notes.txt", "cloud.png", "again.png", "mine.png", "Alone"):
-        assert any(words in note for note in notes), words
+    assert len(notes) == 6
+    for words in ("notes.txt", "cloud.png", "again.png", "mine.png", "“Alone/1.png” and",
+                  "Alone is left out: 0 of 1"):
+        assert sum(words in note for note in notes) == 1, words
     assert "Friends, learner network, seed 1: 100.00% of the test set right" in done.stdout
     before = embeddings(orl)
     done = program(orl, "-m", "forget", "run", folder, "--forget", "class:Person s5", "--method",

@@ -520,6 +520,21 @@ def test_of_twelve_faces_any_can_be_picked(looking, orl):
     assert sorted(seen) == sorted(f"s{person}" for person in persons)
 
 
+@slow
+def test_of_two_faces_alike_in_size_nobody_is_meant_until_one_is_picked(looking, orl):
+    image = Image.new("L", (420, 240), 90)
+    for place, person in enumerate((4, 1)):  # the larger file number stands on the left
+        image.paste(face(orl, person, 7).resize((184, 224)), (10 + 200 * place, 8))
+    upload(looking, encoded(image))
+    (pills,) = [one for one in looking.pills if "faces" in one.label]
+    assert pills.value is None
+    assert "None of them is clearly the largest" in captions(looking)
+    assert "**Original**" not in said(looking)
+    for number, person in ((1, "s4"), (2, "s1")):
+        looking.pills(key=pills.key).set_value(number).run()
+        assert person in answer(looking)
+
+
 BAD = {
     "a text file": (b"Dear diary", "not a picture"),
     "an empty file": (b"", "not a picture"),
@@ -886,6 +901,20 @@ def test_a_zip_with_a_folder_a_person(small, orl):
 
 
 @slow
+def test_fifty_photos_without_a_face_are_one_line_and_a_fold(small, orl):
+    files = {f"Ann/{name}": data for name, data, _ in pngs(orl, 31, 5)}
+    files |= {f"Ann/view {number}.png": encoded(landscape().resize((90 + number, 90)))
+              for number in range(50)}
+    bring_zip(small, zipped(files))
+    (brief,) = words(small.warning)
+    assert brief.startswith("“Ann/view 0.png” is left out: no face was found")
+    assert brief.endswith("(and 49 more like it)")
+    (fold,) = [one for one in small.expander if "notes on the files" in one.label]
+    assert len(fold.markdown[0].value.splitlines()) == 50
+    assert words(small.success) == ["5 photos of 1 person can be learnt from."]
+
+
+@slow
 def test_what_is_left_out_of_a_zip_is_told_and_the_rest_is_taken(small, orl):
     files = {f"Ann/{name}": data for name, data, _ in pngs(orl, 31, 5)}
     files |= {"../../evil/1.png": encoded(face(orl, 32)), "Ann/notes.txt": b"hello",
@@ -893,10 +922,14 @@ def test_what_is_left_out_of_a_zip_is_told_and_the_rest_is_taken(small, orl):
               "Ann/view.png": encoded(landscape()), "Ann/broken.png": b"\x89PNG\r\n\x1a\n",
               "__MACOSX/Ann/._1.png": b"x"}
     bring_zip(small, zipped(files))
-    warnings = words(small.warning)
-    assert len(warnings) == 6
+    (brief,) = words(small.warning)
+    assert len(brief.splitlines()) == 4
+    (fold,) = [one for one in small.expander if "notes on the files" in one.label]
+    assert fold.label == "All 6 notes on the files"
+    lines = fold.markdown[0].value.splitlines()
     for name in ("evil", "notes.txt", "loose.png", "Alone", "view.png", "broken.png"):
-        assert sum(name in warning for warning in warnings) == 1, name
+        assert sum(name in line for line in lines) == 1, name
+    assert brief.splitlines() == lines[:4]
     assert words(small.success) == ["5 photos of 1 person can be learnt from."]
     assert not small.error
     enrol(small)

@@ -238,6 +238,15 @@ def test_two_spellings_of_a_name_are_one_person_and_that_is_said():
     assert made.findings == ("“Zoe\u0308  K” and “ Zoë K” are taken as one person, “Zoë K”",)
 
 
+@pytest.mark.parametrize("other", ["JOSÉ ÁLVAREZ", "José Alvarez", "ｊｏｓé álvarez"])
+def test_names_that_are_easily_taken_for_one_are_two_people_and_that_is_said(other):
+    made = dataset_of(photos_of(**{"josé álvarez": 2, other: 2, "Ben": 2}))
+    assert len(made.classes) == 3
+    (finding,) = made.findings
+    assert "is taken as somebody else than" in finding
+    assert "josé álvarez" in finding and other in finding
+
+
 def test_photos_of_a_name_that_cannot_be_used_are_left_out():
     photos = [*GOOD, *photos_of(**{"a\0b": 2, "": 1})]
     findings = dataset_of(photos).findings

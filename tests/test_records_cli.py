@@ -469,3 +469,16 @@ def test_nothing_that_is_said_names_who_gave(forget, files, monkeypatch):
                       ("erase", ANA.name, "--method", "sisa"), ("queue",)):
         _, out, err = forget(*arguments)
         assert ANA.name not in out + err
+
+
+def test_teaching_by_a_name_that_is_nearly_another_is_done_and_hinted_at(forget, files):
+    give(ANA)
+    status, _, told = forget("teach", SMALL.name, *files(BEN, 1), "--by", ANA.name.upper(),
+                             "--label", "Zoe", *QUICK)
+    assert status == 0
+    assert (f"note: “{ANA.name.upper()}” is taken as somebody else than “{ANA.name}”: write the "
+            "name in the same way if it is one person") in told.splitlines()
+    assert {one.name for one in contributors()} == {ANA.name, ANA.name.upper()}
+    _, _, told = forget("teach", SMALL.name, *files(BEN, 2), "--by", ANA.name, "--label", "Zoe",
+                        *QUICK)
+    assert "note:" not in told

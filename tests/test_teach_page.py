@@ -10,9 +10,11 @@ from PIL import Image
 from small_base import (
     ANA,
     BEN,
+    PEOPLE,
     SMALL,
     SmallBase,
     SmallSource,
+    give,
     given,
     learner,
     rows,
@@ -151,6 +153,22 @@ def test_a_bad_file_is_said_and_the_others_are_piled(page):
     assert len(held(at).pile) == 2
     assert [one.value for one in at.warning] == [
         "“note\\_s.png” is left out: this is no row: give one of 16 numbers."]
+
+
+@pytest.mark.parametrize(("name", "hinted"), [
+    (ANA.name.upper(), True), (f"{ANA.name}\u0301", True), (ANA.name, False), ("Zoe", False)])
+def test_a_name_that_is_nearly_one_of_before_is_hinted_at(page, name, hinted):
+    give(ANA)
+    page.text_input(key="teach.contributor").set_value(name).run()
+    assert any("is taken as somebody else than" in one.value for one in page.warning) == hinted
+
+
+def test_a_label_that_is_nearly_a_known_one_is_hinted_at(page):
+    page.text_input(key="teach.small.label").set_value(PEOPLE[0].upper() + " ").run()
+    (warning,) = page.warning
+    assert "is taken as somebody else than" in warning.value
+    page.text_input(key="teach.small.label").set_value(PEOPLE[0]).run()
+    assert not page.warning
 
 
 def test_a_sample_can_be_taken_out_of_the_pile(page):

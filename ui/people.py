@@ -17,10 +17,12 @@ from forget.faces.embed import embed, folder_of
 from forget.faces.embedders import find_embedder
 from forget.faces.kept import folder, keep, kept_photos
 from forget.faces.people import EMBEDDED, Photo, checked, person_name, to_dataset
+from forget.spelling import alike, taken_apart
 from forget.words import counted
 from ui import limits, memory, shared, visitors
 from ui.access import enrolment_off, who
 from ui.face_input import choose_face
+from ui.findings import show_findings
 from ui.job_progress import watch_job
 from ui.jobs import Job
 from ui.originals import Named
@@ -226,20 +228,23 @@ def _report(bringing: Bringing) -> None:
     before = {photo.key for photo in bringing.photos}
     new = [photo for photo in bringing.waiting if photo.key not in before]
     people = {photo.person for photo in new}
-    for finding in bringing.findings:
-        st.warning(told(finding), icon=":material/info:")
-    _pick_faces(bringing)
-    for person in sorted(people & {photo.person for photo in bringing.photos}):
-        st.info(f"{plain(person)} is enrolled already; these photos are added.",
-                icon=":material/info:")
-    for person in sorted(people & set(find_dataset(ADDED_TO).classes)):
-        st.info(f"There is a {plain(person)} in the gallery too. Together with the gallery both "
-                "count as one person: leave it and choose another name if they are two.",
-                icon=":material/info:")
     if new:
         st.success(f"{counted(len(new), 'photo')} of {counted(len(people), 'person', 'people')} "
                    "can be learnt from.",
                    icon=":material/check:")
+    show_findings(list(map(told, bringing.findings)))
+    _pick_faces(bringing)
+    for person in sorted(people & {photo.person for photo in bringing.photos}):
+        st.info(f"{plain(person)} is enrolled already; these photos are added.",
+                icon=":material/info:")
+    for person in sorted(people):
+        if other := alike(person, [*(one.person for one in bringing.photos),
+                                   *find_dataset(ADDED_TO).classes]):
+            st.warning(told(taken_apart(person, other)), icon=":material/group:")
+    for person in sorted(people & set(find_dataset(ADDED_TO).classes)):
+        st.info(f"There is a {plain(person)} in the gallery too. Together with the gallery both "
+                "count as one person: leave it and choose another name if they are two.",
+                icon=":material/info:")
     enrol = st.button("Enrol", type="primary", disabled=not new, key="faces.enrol",
                       icon=":material/person_add:")
     leave = st.button("Leave it", key="faces.leave")

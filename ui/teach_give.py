@@ -1,5 +1,7 @@
 """Give the model something: draw, upload or photograph it, say what it shows, and pile it up."""
 
+from collections.abc import Collection
+
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -10,13 +12,15 @@ from forget.faces.embedders import find_embedder
 from forget.paths import downloads
 from forget.records import bases
 from forget.records.bases import Base, Digits
-from forget.records.contributions import contributors
+from forget.records.contributions import contributors, kept
 from forget.records.database import NAME
+from forget.spelling import alike, spelling, taken_apart
 from forget.words import agreeing, counted
 from ui.access import who
 from ui.canvas import draw_on
 from ui.digit_input import enlarged
 from ui.face_input import choose_face
+from ui.findings import show_findings
 from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
@@ -64,7 +68,7 @@ def give(held: Lesson) -> None:
     with left:
         got = _input(held)
     with right:
-        label = _label(held.base)
+        label = _label(held.base, {one.label for one in held.pile})
         if st.button("Add to the pile", icon=":material/add:", key=f"teach.{held.base.name}.add",
                      disabled=held.busy or got is None):
             _add(held, label, got)
@@ -100,14 +104,19 @@ def upload(base: Base, key: str, several: bool):
         help=HERE if several else f"It is only looked at. {IN_MEMORY}")
 
 
-def _label(base: Base) -> str | None:
+def _label(base: Base, on_pile: Collection[str]) -> str | None:
     if isinstance(base, Digits):
         return st.pills("What is it?", tuple("0123456789"), default="7", required=True,
                         key="teach.mnist.label", persist_state="session", wrap=True)
-    return st.text_input("Who is it?", max_chars=80, key=f"teach.{base.name}.label",
-                         placeholder="A name, such as Ana", persist_state="session",
-                         help="The name that the model is to say. Of a name that it knows already "
-                         "it learns more photos.")
+    label = st.text_input("Who is it?", max_chars=80, key=f"teach.{base.name}.label",
+                          placeholder="A name, such as Ana", persist_state="session",
+                          help="The name that the model is to say. Of a name that it knows already "
+                          "it learns more photos.")
+    kept_here = [one.label for one in kept(base)] if who().local else []  # labels may be private
+    known = base.source.describe()["classes"]
+    if other := alike(label, [*known, *on_pile, *kept_here]):
+        st.warning(told(taken_apart(spelling(label), other)), icon=":material/group:")
+    return label
 
 
 def _add(held: Lesson, label: str, got: np.ndarray | list[File]) -> None:
@@ -131,8 +140,7 @@ def reading(held: Lesson, tried: bool) -> None:
     """
     if isinstance(held.job, Reading) and held.job.tried == tried:
         watch_job(held)
-    for problem in held.problems.get(tried, ()):
-        st.warning(problem, icon=":material/broken_image:")
+    show_findings(held.problems.get(tried, ()))
     for number, (label, crowd) in list(held.crowds.items()):
         if (label is None) == tried:
             _pick_face(held, number, label, crowd)
@@ -196,7 +204,7 @@ def contributor(held: Lesson) -> str:
     name = user or st.text_input(
         "Who gives this?", max_chars=80, key="teach.contributor", persist_state="session",
         placeholder="Your name", help="By this name all of it can be forgotten again.")
-    _said_of(name)
+    _said_of(name, user is None)
     what, but_not = _kept_of(held.base)
     st.caption(f":material/save: **What is kept.** When you press Teach, {what}, the label, the "
                f"time and the name of who gives it are written to `{downloads().name}/{NAME}` on "
@@ -206,10 +214,15 @@ def contributor(held: Lesson) -> str:
     return name
 
 
-def _said_of(name: str) -> None:
-    """What this contributor gave before, so that a name is not taken twice unseen."""
-    counts = next((one.counts for one in contributors() if one.name == name.strip()), {})
-    if total := sum(counts.values()):
+def _said_of(name: str, typed: bool) -> None:
+    """What this contributor gave before, so that a name is not taken twice unseen.
+
+    ``typed``: whether they may write it as they like: who has signed in is told of nobody else.
+    """
+    given = {one.name: one.counts for one in contributors()}
+    if typed and (other := alike(name, given)):
+        st.warning(told(taken_apart(spelling(name), other)), icon=":material/group:")
+    if total := sum(given.get(name.strip(), {}).values()):
         st.caption(f"{plain(name.strip())} gave {counted(total, 'sample')} before; these "
                    f"are added to {agreeing(total, 'it', 'them')}.")
 

@@ -19,7 +19,7 @@ from forget.errors import BadImage, BadInput
 from forget.faces import Embedded
 from forget.faces.copies import copies_among
 from forget.faces.embed import AnyEmbedder, key_of, the_face_meant, try_embed
-from forget.spelling import MAX_NAME, is_control, printable, spelling
+from forget.spelling import MAX_NAME, alike, is_control, printable, spelling, taken_apart
 from forget.words import counted
 
 MIN_PHOTOS = 2
@@ -200,6 +200,9 @@ def _named(photos: Sequence[Photo], findings: list[str]) -> list[Photo]:
                  for why, names in refused.items()]
     findings += [" and ".join(f"“{printable(one)}”" for one in ways) + " are taken as one person, "
                  f"“{person}”" for person, ways in spellings.items() if len(ways) > 1]
+    people = list(spellings)
+    findings += [taken_apart(person, other) for index, person in enumerate(people)
+                 if (other := alike(person, people[:index]))]
     return named
 
 

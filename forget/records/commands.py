@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from forget.data.files import read_limited
@@ -16,9 +16,9 @@ from forget.methods import METHODS, Method
 from forget.records import ledger, lineage, requests, taught, trace
 from forget.records.bases import BASES, Base, base_called
 from forget.records.check import check
-from forget.records.contributions import add, contributors
+from forget.records.contributions import add, contributors, kept
 from forget.records.database import MODELS, reading, writing
-from forget.spelling import nearest
+from forget.spelling import alike, nearest, spelling, taken_apart
 from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
 from forget.words import agreeing, counted
@@ -87,6 +87,9 @@ def _teach(options: argparse.Namespace) -> None:
         taught.check_way(base, options.how)
         warm()
         if options.files:
+            _say_alike(options.by, (one.name for one in contributors()))
+            _say_alike(options.label, [*base.source.describe()["classes"],
+                                         *(one.label for one in kept(base))])
             given = [(options.label, base.read(data)) for data in files]
             new = add(base, options.by, given)
             print(f"{new} of {counted(len(given), 'sample')} {agreeing(new, 'is', 'are')} new")
@@ -102,6 +105,13 @@ def _teach(options: argparse.Namespace) -> None:
           f"{done.accuracy_before:.2%} before, {done.accuracy_after:.2%} now (ledger: entry "
           f"{done.entry})")
     _say(done.untidy)
+
+
+def _say_alike(name: str, names: Iterable[str]) -> None:
+    """Say on standard error where a name is written like another one, but for what is easily
+    overlooked."""
+    if other := alike(name, names):
+        print(f"note: {taken_apart(spelling(name), other)}", file=sys.stderr)
 
 
 def _recipe(base: Base, options: argparse.Namespace):
