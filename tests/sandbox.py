@@ -176,6 +176,26 @@ def canvas(path: Path) -> None:
             digit_from_drawing(rgba)
 
 
+def text(data: bytes) -> str:
+    """What a person may paste: any bytes are some text."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def command_line(data: bytes) -> list[str]:
+    """A list of words, or, where damage left none, the words in it; none holds a NUL, as in any
+    command line."""
+    try:
+        words = json.loads(data)
+    except ValueError:
+        words = None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        words = text(data).split()
+    return [word.replace("\0", "") for word in words]
+
+
 def link(path: Path) -> None:
     """No connection is made: what would fetch says that nothing is there."""
     def nothing(*_, **__):
@@ -183,7 +203,7 @@ def link(path: Path) -> None:
 
     gdown.download = gdown.download_folder = nothing
     drive.locked = drive.scratch = lambda name: contextlib.nullcontext(path.parent)
-    drive.fetch_drive(path.read_bytes().decode("utf-8", "surrogatepass"))
+    drive.fetch_drive(text(path.read_bytes()))
 
 
 def arguments(path: Path) -> None:
@@ -191,7 +211,7 @@ def arguments(path: Path) -> None:
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            status = cli.main(json.loads(path.read_bytes()))
+            status = cli.main(command_line(path.read_bytes()))
     except SystemExit as left:
         status, said = left.code, io.StringIO("left out: usage")
     lines = said.getvalue().splitlines()
