@@ -9,6 +9,7 @@ import sys
 from forget import store
 from forget.cli import main
 from forget.data import find_dataset
+from forget.data.mnist import RECIPES
 from forget.errors import BadInput, ForgetError
 from forget.learn import home_of, start_from
 from forget.learners.network import Network
@@ -21,7 +22,7 @@ COMMAND = "python train_mnist.py --ship"
 
 def ship() -> None:
     """Train the default original and put it among the shipped files with its manifest entry."""
-    learner, dataset = Network(), find_dataset("mnist").load()
+    learner, dataset = Network(**RECIPES["network"]), find_dataset("mnist").load()
     home = home_of(learner, dataset, SEED, NOTHING)
     shipped = downloads() / home.name
     if home == shipped:

@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from forget.data import Dataset, Samples, find_dataset
+from forget.data.mnist import RECIPES
 from forget.device import generator
 from forget.features import features_for, rows_of
 from forget.features.vectors import with_constant
@@ -328,7 +329,7 @@ def shape(report: Report) -> None:
 
 def embedded(dataset: Dataset, x: Tensor) -> Tensor:
     """What the shipped network's output layer gets: features that did learn from the data."""
-    model = start_from(Network(), dataset, 0).model
+    model = start_from(Network(**RECIPES["network"]), dataset, 0).model
     seen = []
     with model.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
         logits_of(model, x)

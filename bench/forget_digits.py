@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from forget.data import find_dataset
+from forget.data.mnist import RECIPES
 from forget.learn import start_from
 from forget.learners.network import Network
 from forget.measure import Splits
@@ -63,7 +64,7 @@ def main() -> None:
 def compare_all(options: argparse.Namespace) -> None:
     warm()  # as the app and the command line do before they time anything
     dataset = find_dataset("mnist").load()
-    start = start_from(Network(), dataset, options.seed)
+    start = start_from(Network(**RECIPES["network"]), dataset, options.seed)
     results = collections.defaultdict(list)
     verdicts = collections.defaultdict(collections.Counter)
     damaged = 0

@@ -19,6 +19,7 @@ from PIL import Image
 
 from forget.data import find_dataset
 from forget.data.images import digit_from_picture, read_image
+from forget.data.mnist import RECIPES
 from forget.errors import BadImage
 from forget.learn import start_from
 from forget.learners.network import Network
@@ -53,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     dataset = find_dataset("mnist").load()
-    model = start_from(Network(), dataset, 0).model
+    model = start_from(Network(**RECIPES["network"]), dataset, 0).model
     digits, labels = read_right(model, dataset)
     print(f"python -m bench.paper --count {options.count} --seed {options.seed}\n"
           f"{datetime.date.today()}, {os.cpu_count()} cores\n\n"

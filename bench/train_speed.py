@@ -23,6 +23,7 @@ from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
 from forget.data import Dataset, Samples, find_dataset
+from forget.data.mnist import RECIPES
 from forget.device import THREADS, generator
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
@@ -85,7 +86,7 @@ def usual(train: Samples, test: Samples, max_epochs: int):
 def ours(dataset: Dataset, seed: int, epochs: int) -> tuple[float, float]:
     """Seconds and test accuracy of this program's learner."""
     draw = generator(seed)
-    learner = Network(epochs=epochs)
+    learner = Network(**RECIPES["network"], epochs=epochs)
     model = learner.build(dataset.input_shape, len(dataset.classes), draw)
     seconds = drive(learner.train(model, dataset.train, draw))
     return seconds, Predictions.of(model, dataset.test).accuracy

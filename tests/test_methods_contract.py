@@ -8,19 +8,21 @@ import itertools
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import tiny_dataset, weights_hash
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from forget.data import Dataset, Samples
 from forget.device import generator
 from forget.errors import BadInput, Cancelled
-from forget.learners import LEARNERS
-from forget.learners.network import Network, batches, shifted
+from forget.learners import LEARNERS, network
+from forget.learners.network import Network, batches, shifted, tilted
 from forget.measure import Splits
 from forget.methods import METHODS, Method
 from forget.methods import gradient_ascent as ascent
@@ -747,6 +749,38 @@ def test_every_shift_up_to_the_most_is_drawn_sometimes():
     draw = generator(0)
     places = {tuple(shifted(x, 1, draw)[0, 0].nonzero()[0].tolist()) for _ in range(300)}
     assert places == {(a, b) for a in (3, 4, 5) for b in (3, 4, 5)}
+
+
+@given(st.integers(1, 45), st.integers(0, 10**6))
+def test_a_tilt_leaves_about_two_thirds_of_the_images_as_they_are(most, seed):
+    x = torch.zeros(64, 1, 21, 21, dtype=torch.uint8)
+    x[:, :, 4:17, 9:12] = 200
+    tipped = tilted(x, most, generator(seed))
+    assert torch.equal(tipped, tilted(x, most, generator(seed)))
+    same = (tipped == x).flatten(1).all(1)
+    assert 24 <= same.sum() <= 60
+    assert tipped.min() >= 0 and tipped.max() <= 200.001
+    size = tipped.flatten(1).sum(1) / x[0].sum()
+    assert ((size > .6) & (size < 1.7)).all()  # nothing is lost, and nothing grows out of it
+
+
+@pytest.mark.parametrize("angle", [-20, 5, 20])
+def test_a_tilted_image_is_the_one_that_another_program_turns(angle, monkeypatch):
+    """Without slant and size it is Pillow's rotation."""
+    monkeypatch.setattr(network, "SIZE", 0.0)
+    monkeypatch.setattr(network, "SLANT", 0.0)
+    monkeypatch.setattr(torch, "rand", lambda *size, generator: torch.full(
+        size, 0.0 if len(size) == 1 else 0.5 + angle / 40))
+    x = torch.zeros(1, 1, 31, 31)
+    x[:, :, 5:26, 12:17] = 200.0
+    turned = Image.fromarray(x[0, 0].numpy()).rotate(angle, Image.Resampling.BILINEAR)
+    assert (tilted(x, 20, generator(0))[0, 0] - torch.from_numpy(np.array(turned))).abs().max() < 1
+
+
+def test_feature_vectors_are_never_tilted():
+    x = torch.arange(12.0).reshape(3, 4)
+    assert tilted(x, 20, generator(0)) is x
+    assert tilted(x.view(3, 1, 2, 2), 0, generator(0)).data_ptr() == x.data_ptr()
 
 
 def test_feature_vectors_are_never_shifted():

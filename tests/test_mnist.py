@@ -16,7 +16,14 @@ from hypothesis.extra import numpy as arrays
 
 from forget import store
 from forget.data import find_dataset, mnist
-from forget.data.mnist import MNIST_FILES, Mnist, idx_bytes, read_idx, unpack_pickled
+from forget.data.mnist import (
+    MNIST_FILES,
+    RECIPES,
+    Mnist,
+    idx_bytes,
+    read_idx,
+    unpack_pickled,
+)
 from forget.errors import DamagedFile
 from forget.learn import home_of
 from forget.learners.network import Network
@@ -43,7 +50,7 @@ def digits():
 @pytest.fixture(scope="module")
 def shipped(digits):
     """The shipped default original, and where it lies."""
-    path = home_of(Network(), digits, 0, Forgotten())
+    path = home_of(Network(**RECIPES["network"]), digits, 0, Forgotten())
     return path, store.load(path)
 
 
@@ -167,7 +174,8 @@ def test_the_shipped_original_is_the_default_one_and_names_its_making(shipped):
     assert path.parent == downloads()
     entry = store.manifest()[path.name]
     assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert entry["settings"] == stored.record["settings"] == Network().settings()
+    usual = Network(**RECIPES["network"]).settings()
+    assert entry["settings"] == stored.record["settings"] == usual
     assert entry["seed"] == stored.record["seed"] == 0
     assert entry["command"].startswith("python train_mnist.py")
     assert entry["versions"] == stored.record["versions"]

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from forget.data import find_dataset
 from forget.data.images import digit_from_drawing, digit_from_picture, read_image
+from forget.data.mnist import RECIPES
 from forget.errors import BadImage, EmptyDrawing
 from forget.learn import start_from
 from forget.learners.network import Network
@@ -25,7 +26,7 @@ def shipped():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("FORGET_HOME", raising=False)
         digits = find_dataset("mnist").load()
-        yield start_from(Network(), digits, 0).model, digits
+        yield start_from(Network(**RECIPES["network"]), digits, 0).model, digits
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from forget.data import Dataset
 from forget.data.images import digit_from_picture, read_image
+from forget.data.mnist import RECIPES
 from forget.errors import BadImage, EmptyDrawing
 from forget.learners.convex import Convex
 from forget.learners.network import Network
@@ -33,7 +34,7 @@ DIGITS = Subject(
     known="the 10,000 unseen test digits", first=7,
     picture=lambda picture, side: enlarged(picture[0].cpu().numpy(), side),
     models=(
-        Original("Small convolutional network", Network()),
+        Original("Small convolutional network", Network(**RECIPES["network"])),
         Original("Fully connected 784-64-64-10", Network(arch="mlp")),
         Original("Sharded ensemble (SISA)", Sisa()),
         Original("Certified head", Convex()),

@@ -19,6 +19,10 @@ from forget.data import DATASETS, Dataset, DatasetSource, Samples
 from forget.data.files import Bundle, DeclaredFile, Mirror, Wheel, silent
 from forget.errors import DamagedFile
 
+RECIPES = {"network": {"tilt": 20}}
+"""People write more aslant than this set: tilted training keeps the test set's accuracy and reads
+digits turned by 30 degrees far better, see ``bench/tilt.py``."""
+
 N_TRAIN = 55_000
 PICKLED = "mnist/data/mnist.pkl.gz"
 
@@ -110,6 +114,7 @@ class Mnist(DatasetSource):
     order = 1
     files = MNIST_FILES
     classes = tuple("0123456789")
+    recipes = RECIPES
 
     def load(self, progress=silent) -> Dataset:
         paths = MNIST_FILES.ensure(progress)
