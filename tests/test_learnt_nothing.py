@@ -205,7 +205,7 @@ def test_a_model_that_learnt_nothing_gets_no_verdict(learner, spec, tmp_path):
     result = outcome(nothing_in_it(), learner, spec)
     assert result.verdict.words == UNLEARNT
     assert not result.verdict.good
-    assert "33.3%" in result.verdict.reason
+    assert "33.3 %" in result.verdict.reason
     assert "What helps" in result.verdict.reason
     assert "matches" not in summary(result)
     save_outcome(result, tmp_path)

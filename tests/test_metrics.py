@@ -403,8 +403,8 @@ def test_a_match_is_a_match_on_accuracy_only_and_says_so():
 
 def test_the_reason_names_the_figures_behind_it():
     reason = judge(figures(forget=.5), figures(forget=.25), spreads(), None, MANY).reason
-    assert "50.0%" in reason
-    assert "25.0%" in reason
+    assert "50.0 %" in reason
+    assert "25.0 %" in reason
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.2), st.integers(2, 10**5))

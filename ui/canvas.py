@@ -94,4 +94,4 @@ def _take(pad: Pad, state: Any) -> None:
         pass
     except BadImage as error:
         pad.digit = None
-        st.error(told(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/error:")

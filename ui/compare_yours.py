@@ -97,7 +97,7 @@ def _read(data: bytes) -> Tensor | None:
     try:
         found = _found(key, data)
     except BadImage as error:
-        st.error(told(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/error:")
         return None
     index = choose_face(found, f"compare.which.{key}")
     if index is None:

@@ -67,7 +67,7 @@ def digit_input(held: Session) -> None:
         st.warning(told(empty))
     except BadImage as error:
         given.digit = None
-        st.error(told(error), icon=":material/broken_image:")
+        st.error(told(error), icon=":material/error:")
 
 
 def _draw(given: GivenDigit, dataset: Dataset) -> np.ndarray | None:

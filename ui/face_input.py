@@ -89,7 +89,7 @@ def photo_input(held: Session, person: str) -> None:
         except BadImage as error:
             given.wrong = told(error)
     if given.wrong:
-        st.error(given.wrong, icon=":material/broken_image:")
+        st.error(given.wrong, icon=":material/error:")
 
 
 def _from_gallery(held: Session, person: str) -> bytes:

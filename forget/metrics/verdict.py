@@ -24,6 +24,7 @@ from typing import Any
 
 from forget.metrics.guessing import Learnt
 from forget.metrics.interval import Interval, smallest_found
+from forget.words import percent
 
 MATCHES = "matches retraining on accuracy"
 MATCHES_ALL = "matches retraining"
@@ -81,10 +82,11 @@ def judge(
     original knew of its own training samples; models that know nothing all look alike.
     """
     if learnt is not None and not learnt.clear:
-        return Verdict(UNLEARNT, f"It gets {learnt.accuracy:.1%} of its own training samples "
+        return Verdict(UNLEARNT, f"It gets {percent(learnt.accuracy)} of its own training samples "
                                  "right, and always naming the most frequent class gets "
-                                 f"{learnt.guessing:.1%}: a model that learnt nothing has nothing "
-                                 f"to forget, and agrees with any other. {WHAT_HELPS}", False)
+                                 f"{percent(learnt.guessing)}: a model that learnt nothing has "
+                                 f"nothing to forget, and agrees with any other. {WHAT_HELPS}",
+                       False)
     verdict = _of_changed(unlearned, reference, spread, n_samples, n_rest)
     if not unchanged:
         return verdict
@@ -93,8 +95,8 @@ def judge(
             verdict, reason=f"Nothing was changed: every weight is as it was. {verdict.reason}")
     got, want = unlearned["forget_accuracy"], reference["forget_accuracy"]
     return Verdict(UNCHANGED, "Every weight is as it was: the method found nothing to do, or took "
-                              f"back what it did. The model gets {got:.1%} of them right, and one "
-                              f"retrained without them {want:.1%}.", False)
+                              f"back what it did. The model gets {percent(got)} of them right, and "
+                              f"one retrained without them {percent(want)}.", False)
 
 
 def _of_changed(
@@ -119,12 +121,12 @@ def _of_changed(
             continue
         limit = allowed(split, FORGET_POINTS, n_samples)
         if got - want > limit:
-            return Verdict(UNDER, f"It still gets {got:.1%} of {what} right; retraining gets "
-                                  f"{want:.1%} (up to {100 * limit:.1f} points more would "
+            return Verdict(UNDER, f"It still gets {percent(got)} of {what} right; retraining gets "
+                                  f"{percent(want)} (up to {100 * limit:.1f} points more would "
                                   f"pass).{damage}{note}", bool(damage))
         if n_samples is not None and want - got > limit:
-            return Verdict(OVER, f"It gets only {got:.1%} of {what} right; retraining gets "
-                                 f"{want:.1%}, so the gap itself gives the deleted samples "
+            return Verdict(OVER, f"It gets only {percent(got)} of {what} right; retraining gets "
+                                 f"{percent(want)}, so the gap itself gives the deleted samples "
                                  f"away.{damage}{note}", bool(damage))
     if damage:
         return Verdict(DAMAGED, f"{damage.strip()}{note}", True)
@@ -138,8 +140,8 @@ def _damage(unlearned: Accuracies, reference: Accuracies, limit: float) -> str:
     got, want = unlearned["test_retain_accuracy"], reference["test_retain_accuracy"]
     if got is None or want - got <= limit:
         return ""
-    return (f" On everything else it gets {got:.1%} of unseen samples right; retraining gets "
-            f"{want:.1%} (up to {100 * limit:.1f} points less would pass).")
+    return (f" On everything else it gets {percent(got)} of unseen samples right; retraining gets "
+            f"{percent(want)} (up to {100 * limit:.1f} points less would pass).")
 
 
 def _sampling_error(p: float, m: int) -> float:
