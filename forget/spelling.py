@@ -47,6 +47,41 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return by_core[found[0]] if found else None
 
 
+def alike(name: str, known: Iterable[str]) -> list[str]:
+    """Those of some names that differ from one in case, accents, width, quotes and spaces only;
+    none where the name itself is among them.
+
+    >>> alike("josé  alvarez", ["Ana", "José Álvarez"]), alike("Ana", ["Ana", "ANA"])
+    (['José Álvarez'], [])
+    """
+    known, asked = list(known), _letters(name)
+    if not asked or name in known:
+        return []
+    return [one for one in dict.fromkeys(known) if _letters(one) == asked]
+
+
+def sets_alike(names: Iterable[str]) -> list[list[str]]:
+    """The names of which others are :func:`alike`, together.
+
+    >>> sets_alike(["Ana", "José", "ＪＯＳÉ"])
+    [['José', 'ＪＯＳÉ']]
+    """
+    by_letters: dict[str, list[str]] = {}
+    for one in dict.fromkeys(names):
+        by_letters.setdefault(_letters(one) or one, []).append(one)
+    return [those for those in by_letters.values() if len(those) > 1]
+
+
+def another(name: str, known: str) -> str:
+    """The hint that a name is not the one that may be meant."""
+    return f"{known} is known already; {name} would be another person"
+
+
+def _letters(name: str) -> str:
+    """What is left of a name's core without spaces."""
+    return _core(name).replace(" ", "")
+
+
 def _core(name: str) -> str:
     """What is left of a name without case, quotes, accents and what cannot be seen."""
     letters = unicodedata.normalize("NFKD", name[:2 * MAX_NAME].casefold())
