@@ -132,8 +132,8 @@ def test_files_that_are_no_pictures_are_counted_in_one_sentence():
     more = {f"Anna/{number}.txt": b"" for number in range(5)}
     photos, findings = photos_from_zip(zipped(PEOPLE | more))
     assert len(photos) == 3
-    assert findings == ["5 files are left out (“Anna/0.txt”, “Anna/1.txt”, “Anna/2.txt” and 2 more): "
-                        + archive.NO_PICTURE]
+    assert findings == ["5 files are left out (“Anna/0.txt”, “Anna/1.txt”, “Anna/2.txt” and 2 "
+                        f"more): {archive.NO_PICTURE}"]
 
 
 def test_only_what_could_be_a_photo_is_counted_as_one_that_is_left_out():
@@ -413,8 +413,8 @@ def test_links_out_of_the_folder_are_not_followed(folder, tmp_path):
     (folder / "Anna" / "5.jpg").symlink_to("nowhere.jpg")
     photos, findings = photos_from_folder(folder)
     assert [photo.name for photo in photos] == list(PEOPLE)
-    assert findings == ["4 files are left out (“Anna/3.jpg”, “Anna/4.jpg”, “Anna/5.jpg” and 1 more): "
-                        + archive.NOT_PLAIN]
+    assert findings == ["4 files are left out (“Anna/3.jpg”, “Anna/4.jpg”, “Anna/5.jpg” and 1 "
+                        f"more): {archive.NOT_PLAIN}"]
 
 
 def test_links_within_the_folder_are(folder):

@@ -245,15 +245,16 @@ def test_two_spellings_of_a_name_are_one_person_and_that_is_said():
     photos = photos_of(Ben=2, **{"Zoe\u0308  K": 1, " Zoë K": 1})
     made = dataset_of(photos)
     assert made.classes == ("Ben", "Zoë K")
-    assert sentences(made.findings) == ("“Zoe\u0308  K” and “ Zoë K” are taken as one person, “Zoë K”",)
+    assert sentences(made.findings) == (
+        "“Zoe\u0308  K” and “ Zoë K” are taken as one person, “Zoë K”",)
 
 
 def test_photos_of_a_name_that_cannot_be_used_are_left_out():
     photos = [*GOOD, *photos_of(**{"a\0b": 2, "": 1})]
     findings = in_short_of(photos)
     assert len(findings) == 2
-    assert findings[0].startswith("2 photos are left out (“0.png” and “1.png”): the name “a\ufffdb” "
-                                  "has control")
+    assert findings[0].startswith("2 photos are left out (“0.png” and “1.png”): the name "
+                                  "“a\ufffdb” has control")
     assert findings[1].startswith("“0.png” is left out: a person needs a name")
 
 

@@ -18,7 +18,7 @@ from ui import shared
 from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
-from ui.face_input import annotated, choose_face
+from ui.face_input import choose_face, numbered
 from ui.portrait import portrait, show_picture
 from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, plain_errors, told
@@ -100,8 +100,7 @@ def _read(data: bytes) -> Tensor | None:
         st.error(told(error), icon=":material/broken_image:")
         return None
     index = choose_face(found.faces, f"compare.which.{key}")
-    show_picture(annotated(found.photo, found.faces, index), width=240,
-                 alt=f"The photo with {len(found.faces)} faces marked")
+    numbered(found, index)
     if index is None:
         return None
     picture, row = embed_face(found.photo, found.faces[index], shared.embedder())

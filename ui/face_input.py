@@ -11,7 +11,7 @@ from torch import Tensor
 from forget.data.images import read_photo
 from forget.data.photos import RECIPES
 from forget.errors import BadImage
-from forget.faces import Face
+from forget.faces import Face, from_the_left
 from forget.faces.detect import Found, find_faces
 from forget.faces.embed import choose, embed_face
 from forget.learners.convex import Convex
@@ -19,6 +19,7 @@ from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from forget.metrics.accuracy import Predictions, predict
 from forget.metrics.unknown import evidence
+from forget.words import counted
 from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
@@ -33,6 +34,9 @@ GALLERY, UPLOAD, CAMERA = "From the gallery", "Upload", "Camera"
 TOP = 5
 SHOWN = 420
 """Longest side, in pixels, of the photo with its boxes."""
+
+LABEL = 30
+"""Height, in pixels of that, of a face's number."""
 
 
 FACES = Subject(
@@ -112,17 +116,48 @@ def _camera(held: Session) -> bytes | None:
     return file and file.getvalue()
 
 
-def choose_face(faces: tuple[Face, ...], key: str) -> int | None:
-    """The index of the face that is meant; a person picks where there are several."""
+def choose_face(faces: tuple[Face, ...], key: str, question: str = "which one?") -> int | None:
+    """The index of the face that is meant; a person picks where there are several, by numbers from
+    the left to the right, and none is picked before where none is clearly the largest."""
     if not faces:
         st.warning("No face was found here. Give a photo in which the face is turned to the camera "
                    "and not too small.", icon=":material/face_retouching_off:")
         return None
     if len(faces) == 1:
         return 0
-    number = st.pills(f"{len(faces)} faces: which one?", range(1, len(faces) + 1), key=key,
-                      default=1 + (choose(faces) or 0), required=True, wrap=True)
-    return number - 1
+    order, largest = from_the_left(faces), choose(faces)
+    number = st.pills(
+        f"{len(faces)} faces: {question}", range(1, len(faces) + 1), key=key, wrap=True,
+        default=None if largest is None else 1 + order.index(largest),
+        required=largest is not None)
+    if number is None:
+        st.caption("Choose a number: none of them is clearly the largest, so nothing says which "
+                   "one you mean.")
+        return None
+    if largest is not None and order[number - 1] == largest:
+        st.caption(f"Face {number} is by far the largest, so it is the one unless you choose "
+                   "another.")
+    return order[number - 1]
+
+
+def numbered(found: Found, chosen: int | None) -> None:
+    """The photo with its faces marked; several have numbers, from the left to the right."""
+    count = len(found.faces)
+    chosen_number = None if chosen is None else 1 + from_the_left(found.faces).index(chosen)
+    show_picture(
+        annotated(found.photo, found.faces, chosen), width=240,
+        alt=f"The photo with {counted(count, 'face')} marked" if count < 2 else
+        f"The photo with {count} faces, numbered from the left"
+        + (f"; {chosen_number} is chosen" if chosen_number else ""))
+
+
+def shrunk(found: Found) -> Found:
+    """The same photo and faces no larger than they are shown, to be held in memory."""
+    scale = min(1.0, SHOWN / max(found.photo.size))
+    photo = found.photo.resize([max(1, round(side * scale)) for side in found.photo.size])
+    return Found(photo, tuple(dataclasses.replace(
+        face, box=tuple(edge * scale for edge in face.box),
+        points=tuple((x * scale, y * scale) for x, y in face.points)) for face in found.faces))
 
 
 def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -> Image.Image:
@@ -130,16 +165,26 @@ def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -
     scale = SHOWN / max(photo.size)
     shown = photo.resize([max(1, round(side * scale)) for side in photo.size])
     pen = ImageDraw.Draw(shown)
-    for index, face in enumerate(faces):
-        colour = charts.COLOURS[charts.UNLEARNED] if index == chosen else "#ffffff"
+    for number, index in enumerate(from_the_left(faces), 1):
+        face, is_chosen = faces[index], index == chosen
+        colour = charts.COLOURS[charts.UNLEARNED] if is_chosen else "#ffffff"
         left, top, right, bottom = (value * scale for value in face.box)
-        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=colour,
-                      width=3)
-        if len(faces) > 1:
-            pen.text((left + 5, top + 3), str(index + 1), fill=colour, font_size=20)
+        box = (left, top, max(right, left + 1), max(bottom, top + 1))
+        pen.rectangle(box, outline=colour, width=5 if is_chosen else 3)
         for x, y in face.points:
             pen.ellipse((x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3), fill=colour)
+        if len(faces) > 1:
+            _label(pen, str(number), (left, top), colour)
     return shown
+
+
+def _label(pen: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: str) -> None:
+    """A number on a ground of the box's colour, in its upper left corner, legible on any photo."""
+    left, top = at
+    width = pen.textlength(text, font_size=LABEL) + LABEL / 2
+    pen.rectangle((left, top, left + width, top + 1.2 * LABEL), fill=colour)
+    pen.text((left + width / 2, top + 0.6 * LABEL), text, fill="#000000", font_size=LABEL,
+             anchor="mm")
 
 
 def answers(held: Session, models: dict[str, Any]) -> None:
@@ -152,8 +197,7 @@ def answers(held: Session, models: dict[str, Any]) -> None:
     seen, *places = st.columns([2, *(2 for _ in models)])
     with seen:
         index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
-        show_picture(annotated(found.photo, found.faces, index), width=240,
-                     alt=f"The photo with {len(found.faces)} faces marked")
+        numbered(found, index)
         if index is None:
             return
         picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
@@ -161,9 +205,11 @@ def answers(held: Session, models: dict[str, Any]) -> None:
         sure = percent(found.faces[index].probability)
         st.caption("What the model sees: the face, turned and scaled so that eyes, nose and mouth "
                    f"lie in fixed places. The detector is {sure} sure that it is one.")
+    which = "" if len(found.faces) == 1 else (
+        f", face {1 + from_the_left(found.faces).index(index)}")
     for place, (name, model) in zip(places, models.items(), strict=True):
         with place:
-            _says(held, name, model, row)
+            _says(held, f"{name}{which}", model, row)
 
 
 def _says(held: Session, name: str, model, row: Tensor) -> None:
