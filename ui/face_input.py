@@ -209,15 +209,15 @@ def answers(held: Session, models: dict[str, Any]) -> None:
         f", face {1 + from_the_left(found.faces).index(index)}")
     for place, (name, model) in zip(places, models.items(), strict=True):
         with place:
-            _says(held, f"{name}{which}", model, row)
+            _says(held, name, which, model, row)
 
 
-def _says(held: Session, name: str, model, row: Tensor) -> None:
+def _says(held: Session, name: str, which: str, model, row: Tensor) -> None:
     log_p = predict(model, row[None].to(held.dataset.train.x.device))
     said = Predictions(log_p, log_p.argmax(1))
     p, order = log_p[0].exp().sort(descending=True)
     people = [held.dataset.classes[index] for index in order[:TOP].tolist()]
-    st.markdown(f"**{name}**: {verdict_on(held, people[0], evidence(said).item())}")
+    st.markdown(f"**{name}{which}**: {verdict_on(held, people[0], evidence(said).item())}")
     charts.probabilities(people, p[:TOP].tolist(), name)
 
 

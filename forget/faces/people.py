@@ -32,7 +32,7 @@ EMBEDDED = "embedded"
 LEFT_OUT = "photos are left out"
 
 COPY = Kind(LEFT_OUT, "they are copies of photos that are kept")
-SEVERAL_NAMES = Kind("times one photo stands under different names",
+SEVERAL_NAMES = Kind("times the same photo stands under different names",
                      "all are left out, because one of the names must be wrong; keep the right one")
 FEW = Kind("people are left out",
            f"fewer than {MIN_PHOTOS} photos of each can be used; add photos")
