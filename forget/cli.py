@@ -19,6 +19,7 @@ from forget.adopt import adopt
 from forget.audit import MODELS, audit
 from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
+from forget.data.findings import grouped, in_short, what_is_used
 from forget.device import pick_device, use_fixed_threads
 from forget.drive import FIRST_WEIGHTS, fetch_drive
 from forget.errors import BadInput, Diverged, ForgetError, NotVerified
@@ -32,7 +33,6 @@ from forget.export import (
     write_json,
 )
 from forget.faces.embedders import EMBEDDERS
-from forget.findings import in_brief
 from forget.frauds import FRAUDS
 from forget.knobs import make
 from forget.learn import resume, start_from
@@ -49,7 +49,16 @@ from forget.result import Start
 from forget.run import run
 from forget.shadows import EVERY, check_count
 from forget.strangers import calibrate
-from forget.terminal import Bars, add_common, assignments, count, say_any_text, seed, unsaid
+from forget.terminal import (
+    Bars,
+    add_common,
+    add_dataset,
+    assignments,
+    count,
+    say_any_text,
+    seed,
+    unsaid,
+)
 from forget.verify import check_files, is_verified, verify
 from forget.warm import warm
 from forget.words import counted
@@ -117,12 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--folder", metavar="URL", help="checkpoints from a Google Drive folder")
 
     sub = command("train", _train, "train and store the original model of a dataset")
-    sub.add_argument("dataset", metavar="DATASET")
+    add_dataset(sub)
     sub.add_argument("--learner", default="network", metavar="L")
     add_common(sub)
 
     sub = command("run", _run, "forget one request and compare with a retrained model")
-    sub.add_argument("dataset", metavar="DATASET")
+    add_dataset(sub)
     sub.add_argument("--forget", required=True, action="append", metavar="SPEC",
                      help=f"{FORMS}; given several times, one on top of the other")
     sub.add_argument("--method", required=True, metavar="NAME")
@@ -138,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add_common(sub)
 
     sub = command("compare", _compare, "run several methods on one request over several seeds")
-    sub.add_argument("dataset", metavar="DATASET")
+    add_dataset(sub)
     sub.add_argument("--forget", required=True, metavar="SPEC", help=FORMS)
     sub.add_argument("--methods", default="all", metavar="NAME,NAME,…",
                      help="or 'all'; planted frauds can be named too: " + ", ".join(FRAUDS))
@@ -233,7 +242,7 @@ def _train(options: argparse.Namespace) -> None:
     source = find_dataset(options.dataset)
     learner = learner_for(source, options.learner, knobs)
     with Bars() as bars:
-        dataset = loaded(source, bars).to(pick_device())
+        dataset = loaded(source, bars, options.verbose).to(pick_device())
         start = start_from(learner, dataset, options.seed, bars)
         known = calibrate(learner, dataset, options.seed, bars) if dataset.embedder else None
     record = start.stored.record
@@ -267,7 +276,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.out:
         check_folder(options.out, OUTCOME)
     with Bars() as bars:
-        dataset = loaded(source, bars).to(pick_device())
+        dataset = loaded(source, bars, options.verbose).to(pick_device())
         warm()
         if of_learner and options.model:
             raise BadInput("the model in --model has its own settings; leave --set learner.… out")
@@ -300,7 +309,7 @@ def _compare(options: argparse.Namespace) -> None:
         check_folder(options.out, COMPARISON)
     audits, failed = {}, None
     with Bars() as bars:
-        dataset = loaded(source, bars).to(pick_device())
+        dataset = loaded(source, bars, options.verbose).to(pick_device())
         request = parse_request(options.forget, dataset, 0)
         warm()
         comparison = compare(dataset, request, entries, range(options.seeds), bars)
@@ -382,15 +391,21 @@ def _entered(export: Path | bool) -> list[dict[str, Any]]:
     return [entry.body["certificate"] for entry in chain if entry.body.get("certificate")]
 
 
-def loaded(source: DatasetSource, bars: "Bars") -> Dataset:
-    """The dataset; what was wrong with its files is said on standard error: a line a kind to who
-    looks on, a line a finding to a file."""
+def loaded(source: DatasetSource, bars: "Bars", verbose: bool) -> Dataset:
+    """The dataset; what was wrong with its files is said on standard error."""
     dataset = source.load(bars.bytes)
-    brief = in_brief(dataset.findings)
-    if not sys.stderr.isatty() or len(brief) == len(dataset.findings):
-        brief = dataset.findings
-    else:
-        brief.append(f"to read all {len(dataset.findings)} notes send standard error to a file")
-    for line in brief:
-        tqdm.write(f"note: {line}", file=sys.stderr)
+    for note in notes_on(dataset, verbose):
+        tqdm.write(f"note: {note}", file=sys.stderr)
     return dataset
+
+
+def notes_on(dataset: Dataset, verbose: bool) -> list[str]:
+    """What there is to say of a dataset's files: a line a kind of problem, or with ``verbose`` a
+    line a file."""
+    if not dataset.findings:
+        return []
+    groups = grouped(dataset.findings)
+    lines = [*map(str, dataset.findings)] if verbose else [in_short(group) for group in groups]
+    if len(lines) < len(dataset.findings):
+        lines.append("--verbose names every file")
+    return [what_is_used(dataset.used, dataset.findings), *lines]

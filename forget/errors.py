@@ -21,7 +21,25 @@ class NoMemory(BadInput):
 
 
 class BadImage(BadInput):
-    """A picture that is not one, is too large, or shows nothing."""
+    """A picture that is not one, is too large, or shows nothing.
+
+    ``of_several``: the same, said of several pictures.
+    """
+
+    of_several = "they cannot be read as pictures"
+
+
+class NoFace(BadImage):
+    """A photo in which no face was found."""
+
+    of_several = "no face was found in them; give photos with the face turned to the camera"
+
+
+class ManyFaces(BadImage):
+    """A photo with several faces of which it is not clear which one is meant."""
+
+    of_several = ("they show several faces, and it is not clear which one is meant; pick one in "
+                  "each, or cut the photos to one face")
 
 
 class EmptyDrawing(BadImage):

@@ -47,24 +47,39 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return by_core[found[0]] if found else None
 
 
-def alike(name: str, names: Iterable[str]) -> str | None:
-    """Another of the names that differs from this one only in case, quotes, accents or width.
+def alike(name: str, known: Iterable[str]) -> list[str]:
+    """Those of some names that differ from one in case, accents, width, quotes and spaces only;
+    none where the name itself is among them.
 
-    None where there is none, or where this very name is one of them.
-
-    >>> alike("josé  álvarez", ["Ana", "José Alvarez"])
-    'José Alvarez'
+    >>> alike("josé  alvarez", ["Ana", "José Álvarez"]), alike("Ana", ["Ana", "ANA"])
+    (['José Álvarez'], [])
     """
-    others, core = list(names), _core(name)
-    if not core or spelling(name) in others:
-        return None
-    return next((one for one in others if _core(one) == core), None)
+    known, asked = list(known), _letters(name)
+    if not asked or name in known:
+        return []
+    return [one for one in dict.fromkeys(known) if _letters(one) == asked]
 
 
-def taken_apart(name: str, other: str) -> str:
-    """A sentence for whoever wrote the same name in two ways, perhaps by mistake."""
-    return (f"“{printable(name)}” is taken as somebody else than “{printable(other)}”: write the "
-            "name in the same way if it is one person")
+def sets_alike(names: Iterable[str]) -> list[list[str]]:
+    """The names of which others are :func:`alike`, together.
+
+    >>> sets_alike(["Ana", "José", "ＪＯＳÉ"])
+    [['José', 'ＪＯＳÉ']]
+    """
+    by_letters: dict[str, list[str]] = {}
+    for one in dict.fromkeys(names):
+        by_letters.setdefault(_letters(one) or one, []).append(one)
+    return [those for those in by_letters.values() if len(those) > 1]
+
+
+def another(name: str, known: str) -> str:
+    """The hint that a name is not the one that may be meant."""
+    return f"{known} is known already; {name} would be another person"
+
+
+def _letters(name: str) -> str:
+    """What is left of a name's core without spaces."""
+    return _core(name).replace(" ", "")
 
 
 def _core(name: str) -> str:

@@ -42,6 +42,13 @@ def unsaid(error: OSError) -> int:
     return 1
 
 
+def add_dataset(sub: argparse.ArgumentParser) -> None:
+    """The arguments of every command that reads a dataset and says what is wrong with its files."""
+    sub.add_argument("dataset", metavar="DATASET")
+    sub.add_argument("--verbose", action="store_true",
+                     help="say of every file what is wrong with it, and not only of some of a kind")
+
+
 def add_common(sub: argparse.ArgumentParser) -> None:
     """The arguments of every command that trains: hyperparameters and the seed."""
     sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", dest="knobs",

@@ -3,6 +3,8 @@
 A count agrees with its noun, and a difference with the two numbers that are shown beside it.
 """
 
+from collections.abc import Sequence
+
 
 def counted(number: int, noun: str, several: str = "") -> str:
     """A number with its noun, or with all words that depend on it.
@@ -22,6 +24,17 @@ def agreeing(number: int, one: str, several: str) -> str:
     '1 of 5 is left, 3 wait'
     """
     return one if number == 1 else several
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in words, and how many there are beyond the first few.
+
+    >>> listed(["Ana", "Ben"]), listed(["Ana", "Ben", "Carl", "Dora", "Eva"])
+    ('Ana and Ben', 'Ana, Ben, Carl and 2 more')
+    """
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    *rest, last = [*names[:most], *more]
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def percent(value: float | None) -> str:

@@ -7,12 +7,13 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
+    from forget.data.findings import what_is_used
+    from ui.bringing import Bringing
     from ui.face_input import FACES, GivenPhoto, about_threshold
-    from ui.findings import folded
+    from ui.findings import fold
     from ui.gallery import gallery
-    from ui.people import Bringing, choose_people
+    from ui.people import choose_people
     from ui.session import session
-    from ui.words import told
     from ui.workbench import forget, get_ready, show_outcome
 
     held = session(FACES, GivenPhoto)
@@ -22,7 +23,7 @@ def body() -> None:
                 "model that was **retrained without them**: to that one they are a stranger.")
     if not get_ready(held, choose_people(held.given.bringing)):
         return
-    folded(list(map(told, held.dataset.findings)))
+    fold(held.dataset.findings, what_is_used(held.dataset.used, held.dataset.findings))
     st.header("1 Who is in it", divider="gray")
     person = gallery(held)
     _credit(held)

@@ -260,7 +260,8 @@ def test_no_page_shows_anything_before_somebody_has_signed_in(everywhere, page):
 
 
 def bringing():
-    from ui.people import Bringing, choose_people
+    from ui.bringing import Bringing
+    from ui.people import choose_people
 
     choose_people(Bringing())
 

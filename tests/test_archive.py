@@ -12,11 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forget.data.findings import grouped, in_short
 from forget.errors import BadInput
 from forget.faces import archive
-from forget.faces.archive import photos_from_folder, photos_from_zip
 
 PEOPLE = {"Anna/1.jpg": b"a1", "Anna/2.jpg": b"a2", "Ben/1.png": b"b1"}
+
+
+def photos_from_zip(*given):
+    """The photos, and what is said of the rest in short."""
+    photos, findings = archive.photos_from_zip(*given)
+    return photos, [in_short(group) for group in grouped(findings)]
+
+
+def photos_from_folder(*given, **how):
+    """The same of a folder."""
+    photos, findings = archive.photos_from_folder(*given, **how)
+    return photos, [in_short(group) for group in grouped(findings)]
 
 
 def zipped(files, how=zipfile.ZIP_STORED) -> bytes:
@@ -120,7 +132,21 @@ def test_files_that_are_no_pictures_are_counted_in_one_sentence():
     more = {f"Anna/{number}.txt": b"" for number in range(5)}
     photos, findings = photos_from_zip(zipped(PEOPLE | more))
     assert len(photos) == 3
-    assert findings == [f"5 files are left out, the first is “Anna/0.txt”: {archive.NO_PICTURE}"]
+    assert findings == ["5 files are left out (“Anna/0.txt”, “Anna/1.txt”, “Anna/2.txt” and 2 "
+                        f"more): {archive.NO_PICTURE}"]
+
+
+def test_only_what_could_be_a_photo_is_counted_as_one_that_is_left_out():
+    _, findings = archive.photos_from_zip(zipped(PEOPLE | {
+        "notes.txt": b"?", "../out/1.jpg": b"?", "alone.jpg": b"?", "Anna/deep/1.jpg": b"?"}))
+    assert {one.about: one.photos for one in findings} == {
+        "“notes.txt”": 0, "“../out/1.jpg”": 0, "“alone.jpg”": 1, "“Anna/deep/1.jpg”": 1}
+
+
+def test_a_folder_too_deep_is_no_photo(folder):
+    (folder / "Anna" / "deep").mkdir()
+    (finding,) = archive.photos_from_folder(folder)[1]
+    assert (finding.about, finding.photos) == ("“Anna/deep”", 0)
 
 
 def test_a_photo_without_a_folder_is_told():
@@ -373,7 +399,7 @@ def test_what_is_no_photo_in_a_folder_is_told(folder):
     assert len(photos) == 3
     assert findings == [
         f"“Anna/deep” is left out: {archive.TOO_DEEP}",
-        f"2 files are left out, the first is “Anna/notes.txt”: {archive.NO_PICTURE}",
+        f"2 files are left out (“Anna/notes.txt” and “notes.txt”): {archive.NO_PICTURE}",
         f"“x.jpg” is left out: {archive.NO_FOLDER}",
     ]
 
@@ -387,8 +413,8 @@ def test_links_out_of_the_folder_are_not_followed(folder, tmp_path):
     (folder / "Anna" / "5.jpg").symlink_to("nowhere.jpg")
     photos, findings = photos_from_folder(folder)
     assert [photo.name for photo in photos] == list(PEOPLE)
-    assert findings == [
-        f"4 files are left out, the first is “Anna/3.jpg”: {archive.NOT_PLAIN}"]
+    assert findings == ["4 files are left out (“Anna/3.jpg”, “Anna/4.jpg”, “Anna/5.jpg” and 1 "
+                        f"more): {archive.NOT_PLAIN}"]
 
 
 def test_links_within_the_folder_are(folder):

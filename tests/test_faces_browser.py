@@ -133,7 +133,7 @@ def test_photos_good_and_bad_are_uploaded(page, address, orl):
     open_faces(page, address)
     upload(page, photo(orl, "s15/3.pgm"))
     expect(says(page)).to_contain_text("s15", timeout=20_000)
-    expect(page.get_by_alt_text("The photo with 1 faces marked")).to_be_visible()
+    expect(page.get_by_alt_text("The photo with 1 face marked")).to_be_visible()
     expect(page.get_by_alt_text("The aligned face that the model sees")).to_be_visible()
     for name, content, words in (
         ("notes.png", b"Dear diary", "not a picture that can be read"),

@@ -13,8 +13,9 @@ from forget.errors import BadInput
 from forget.faces.people import Photo
 from ui import limits, shared, visitors
 from ui import memory as memory_of_all
+from ui.bringing import Bringing
 from ui.memory import Memory
-from ui.people import Bringing, _check_kept
+from ui.people import _check_kept
 from ui.turns import HERE, Tab
 
 LIMIT, ALL = 1000, 2500

@@ -10,11 +10,9 @@ from PIL import Image
 from small_base import (
     ANA,
     BEN,
-    PEOPLE,
     SMALL,
     SmallBase,
     SmallSource,
-    give,
     given,
     learner,
     rows,
@@ -155,20 +153,63 @@ def test_a_bad_file_is_said_and_the_others_are_piled(page):
         "“note\\_s.png” is left out: this is no row: give one of 16 numbers."]
 
 
-@pytest.mark.parametrize(("name", "hinted"), [
-    (ANA.name.upper(), True), (f"{ANA.name}\u0301", True), (ANA.name, False), ("Zoe", False)])
-def test_a_name_that_is_nearly_one_of_before_is_hinted_at(page, name, hinted):
-    give(ANA)
-    page.text_input(key="teach.contributor").set_value(name).run()
-    assert any("is taken as somebody else than" in one.value for one in page.warning) == hinted
+def test_many_bad_files_are_a_line_and_each_can_be_read_in_full(page):
+    bad = [(f"note{number}.png", b"Dear diary", "image/png") for number in range(9)]
+    at = upload(page, "Zoe", [*files(ANA.seed, 2), *bad])
+    assert [one.value for one in at.warning] == [
+        "9 files are left out (“note0.png”, “note1.png”, “note2.png” and 6 more): they cannot be "
+        "read as pictures."]
+    (fold,) = [one for one in at.expander if one.label == "Each of them in full (9)"]
+    assert fold.markdown[0].value.splitlines() == [
+        f"- “note{number}.png” is left out: this is no row: give one of 16 numbers."
+        for number in range(9)]
 
 
-def test_a_label_that_is_nearly_a_known_one_is_hinted_at(page):
-    page.text_input(key="teach.small.label").set_value(PEOPLE[0].upper() + " ").run()
-    (warning,) = page.warning
-    assert "is taken as somebody else than" in warning.value
-    page.text_input(key="teach.small.label").set_value(PEOPLE[0]).run()
-    assert not page.warning
+def hints(at: AppTest) -> list[str]:
+    return [one.value for one in at.caption if "would be another person" in one.value]
+
+
+def test_a_contributor_whose_name_is_nearly_known_is_said_and_can_be_meant(page):
+    add(SMALL, "José Álvarez", [("Zoe", one) for one in given(ANA.seed, 2)])
+    at = upload(ran(page), "Zoe", files(BEN.seed, 2))
+    at.text_input(key="teach.contributor").set_value("josé álvarez").run()
+    assert hints(at) == [":material/group: José Álvarez is known already; josé álvarez would be "
+                         "another person."]
+    press(at, "teach.contributor.alike.José Álvarez")
+    assert at.text_input(key="teach.contributor").value == "José Álvarez"
+    assert hints(at) == []
+    assert "José Álvarez gave 2 samples before" in said(at)
+    at = teach(at, "José Álvarez")
+    assert {one.name: one.counts for one in contributors()} == {"José Álvarez": {"small": 4}}
+
+
+def test_who_goes_on_with_a_name_that_is_nearly_known_is_another_contributor(page):
+    add(SMALL, "José Álvarez", [("Zoe", one) for one in given(ANA.seed, 2)])
+    teach(upload(ran(page), "Zoe", files(BEN.seed, 2)), "josé álvarez")
+    assert sorted(one.name for one in contributors()) == ["José Álvarez", "josé álvarez"]
+
+
+@pytest.mark.parametrize("known", ["Ida", "Yan", "Uma"])
+def test_a_label_that_is_nearly_known_is_said_and_can_be_meant(page, known):
+    """One of the base's people, one that somebody taught, and one on the pile."""
+    add(SMALL, BEN.name, [("Yan", one) for one in given(BEN.seed, 2)])
+    at = upload(ran(page), "Uma", files(ANA.seed, 1))
+    at.text_input(key="teach.small.label").set_value(known.upper()).run()
+    assert hints(at) == [f":material/group: {known} is known already; {known.upper()} would be "
+                         "another person."]
+    press(at, f"teach.small.label.alike.{known}")
+    assert at.text_input(key="teach.small.label").value == known
+    assert hints(at) == []
+
+
+def test_who_signed_in_gets_no_hint_from_what_others_gave(small, monkeypatch):
+    add(SMALL, BEN.name, [("Yan", one) for one in given(BEN.seed, 2)])
+    signed_in(monkeypatch, "ana@example.org")
+    at = opened()
+    at.text_input(key="teach.small.label").set_value("YAN").run()
+    assert hints(at) == []
+    at.text_input(key="teach.small.label").set_value("IDA").run()
+    assert len(hints(at)) == 1
 
 
 def test_a_sample_can_be_taken_out_of_the_pile(page):
@@ -299,6 +340,7 @@ def test_of_a_photo_with_several_people_one_face_is_picked(page, monkeypatch):
     at = upload(page, "Zoe", files(ANA.seed, 2))
     assert held(at).pile == []
     assert "shows several people. Who is Zoe?" in said(at)
+    assert disabled(at, "teach.small.face.1.use")  # neither is clearly the largest
     at.pills(key="teach.small.face.1").set_value(2).run()
     press(at, "teach.small.face.1.use")
     at = finish(at, held(at))

@@ -18,7 +18,7 @@ from ui import shared
 from ui.charts import percent
 from ui.compare_models import Picked, model_of
 from ui.digit_input import GivenDigit, digit_input, enlarged
-from ui.face_input import choose_face
+from ui.face_input import choose_face, numbered
 from ui.portrait import portrait, show_picture
 from ui.uploads import picture_mb
 from ui.words import IN_MEMORY, plain, plain_errors, told
@@ -99,7 +99,8 @@ def _read(data: bytes) -> Tensor | None:
     except BadImage as error:
         st.error(told(error), icon=":material/error:")
         return None
-    index = choose_face(found, f"compare.which.{key}")
+    index = choose_face(found.faces, f"compare.which.{key}")
+    numbered(found, index)
     if index is None:
         return None
     picture, row = embed_face(found.photo, found.faces[index], shared.embedder())

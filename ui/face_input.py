@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,7 +11,7 @@ from torch import Tensor
 from forget.data.images import read_photo
 from forget.data.photos import RECIPES
 from forget.errors import BadImage
-from forget.faces import Face
+from forget.faces import Face, from_the_left
 from forget.faces.detect import Found, find_faces
 from forget.faces.embed import choose, embed_face
 from forget.learners.convex import Convex
@@ -20,6 +19,7 @@ from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from forget.metrics.accuracy import Predictions, predict
 from forget.metrics.unknown import evidence
+from forget.words import counted
 from ui import charts, shared
 from ui.charts import percent
 from ui.face_views import side_by_side
@@ -35,8 +35,8 @@ TOP = 5
 SHOWN = 420
 """Longest side, in pixels, of the photo with its boxes."""
 
-NUMBER = 32
-"""Height, in those pixels, of a face's number."""
+LABEL = 30
+"""Height, in pixels of that, of a face's number."""
 
 
 FACES = Subject(
@@ -116,63 +116,75 @@ def _camera() -> bytes | None:
     return file and file.getvalue()
 
 
-def choose_face(found: Found, key: str, question: str = "") -> int | None:
-    """Show a photo with its faces, and return the index of the one that is meant.
-
-    A person picks where there are several: by the numbers in the photo, from left to right. The
-    clearly largest one is picked at first; where none is, nobody is meant until somebody picks.
-    """
-    faces, index = found.faces, None
+def choose_face(faces: tuple[Face, ...], key: str, question: str = "which one?") -> int | None:
+    """The index of the face that is meant; a person picks where there are several, by numbers from
+    the left to the right, and none is picked before where none is clearly the largest."""
     if not faces:
         st.warning("No face was found here. Give a photo in which the face is turned to the camera "
                    "and not too small.", icon=":material/face_retouching_off:")
-    elif len(faces) == 1:
-        index = 0
-    else:
-        order, clear = _from_left(faces), choose(faces)
-        number = st.pills(question or f"{len(faces)} faces: which one?", range(1, len(faces) + 1),
-                          key=key, wrap=True,
-                          default=None if clear is None else order.index(clear) + 1)
-        if number is None:
-            st.caption("None of them is clearly the largest: pick the number of the one you mean."
-                       if clear is None else "Pick the number of the one you mean.")
-        index = None if number is None else order[number - 1]
-    show_picture(annotated(found.photo, faces, index), width=240,
-                 alt="The photo with its face marked" if len(faces) == 1 else
-                 f"The photo with its {len(faces)} faces, numbered from left to right")
-    return index
+        return None
+    if len(faces) == 1:
+        return 0
+    order, largest = from_the_left(faces), choose(faces)
+    number = st.pills(
+        f"{len(faces)} faces: {question}", range(1, len(faces) + 1), key=key, wrap=True,
+        default=None if largest is None else 1 + order.index(largest),
+        required=largest is not None)
+    if number is None:
+        st.caption("Choose a number: none of them is clearly the largest, so nothing says which "
+                   "one you mean.")
+        return None
+    if largest is not None and order[number - 1] == largest:
+        st.caption(f"Face {number} is by far the largest, so it is the one unless you choose "
+                   "another.")
+    return order[number - 1]
 
 
-def _from_left(faces: Sequence[Face]) -> list[int]:
-    """Their indices from left to right."""
-    return sorted(range(len(faces)), key=lambda index: faces[index].box[0])
+def numbered(found: Found, chosen: int | None) -> None:
+    """The photo with its faces marked; several have numbers, from the left to the right."""
+    count = len(found.faces)
+    chosen_number = None if chosen is None else 1 + from_the_left(found.faces).index(chosen)
+    show_picture(
+        annotated(found.photo, found.faces, chosen), width=240,
+        alt=f"The photo with {counted(count, 'face')} marked" if count < 2 else
+        f"The photo with {count} faces, numbered from the left"
+        + (f"; {chosen_number} is chosen" if chosen_number else ""))
 
 
-def annotated(photo: Image.Image, faces: Sequence[Face], chosen: int | None) -> Image.Image:
-    """The photo with a box and five points a face; several have numbers from left to right, and the
-    chosen one a colour."""
+def shrunk(found: Found) -> Found:
+    """The same photo and faces no larger than they are shown, to be held in memory."""
+    scale = min(1.0, SHOWN / max(found.photo.size))
+    photo = found.photo.resize([max(1, round(side * scale)) for side in found.photo.size])
+    return Found(photo, tuple(dataclasses.replace(
+        face, box=tuple(edge * scale for edge in face.box),
+        points=tuple((x * scale, y * scale) for x, y in face.points)) for face in found.faces))
+
+
+def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -> Image.Image:
+    """The photo with a box and five points a face; boxes have numbers, the chosen one a colour."""
     scale = SHOWN / max(photo.size)
-    shown = photo.convert("RGB").resize([max(1, round(side * scale)) for side in photo.size])
+    shown = photo.resize([max(1, round(side * scale)) for side in photo.size])
     pen = ImageDraw.Draw(shown)
-    for number, index in enumerate(_from_left(faces), 1):
-        face, colour = faces[index], "#ffffff"
-        if index == chosen:
-            colour = charts.COLOURS[charts.UNLEARNED]
+    for number, index in enumerate(from_the_left(faces), 1):
+        face, is_chosen = faces[index], index == chosen
+        colour = charts.COLOURS[charts.UNLEARNED] if is_chosen else "#ffffff"
         left, top, right, bottom = (value * scale for value in face.box)
-        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=colour,
-                      width=3)
+        box = (left, top, max(right, left + 1), max(bottom, top + 1))
+        pen.rectangle(box, outline=colour, width=5 if is_chosen else 3)
         for x, y in face.points:
             pen.ellipse((x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3), fill=colour)
         if len(faces) > 1:
-            _write(pen, (max(left, 0), max(top, 0)), str(number), colour)
+            _label(pen, str(number), (left, top), colour)
     return shown
 
 
-def _write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], number: str, ground: str) -> None:
-    """A number that can be read on any photo: dark on a patch of its own."""
-    *_, right, bottom = pen.textbbox(corner, number, font_size=NUMBER)
-    pen.rectangle((corner[0], corner[1], right + 6, bottom + 6), fill=ground)
-    pen.text((corner[0] + 3, corner[1] + 1), number, fill="#000000", font_size=NUMBER)
+def _label(pen: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: str) -> None:
+    """A number on a ground of the box's colour, in its upper left corner, legible on any photo."""
+    left, top = at
+    width = pen.textlength(text, font_size=LABEL) + LABEL / 2
+    pen.rectangle((left, top, left + width, top + 1.2 * LABEL), fill=colour)
+    pen.text((left + width / 2, top + 0.6 * LABEL), text, fill="#000000", font_size=LABEL,
+             anchor="mm")
 
 
 def answers(held: Session, models: dict[str, Any]) -> None:
@@ -184,7 +196,8 @@ def answers(held: Session, models: dict[str, Any]) -> None:
         return
     seen, *places = st.columns([2, *(2 for _ in models)])
     with seen:
-        index = choose_face(found, f"faces.which.{held.given.key[:16]}")
+        index = choose_face(found.faces, f"faces.which.{held.given.key[:16]}")
+        numbered(found, index)
         if index is None:
             return
         picture, row = embed_face(found.photo, found.faces[index], shared.embedder())
@@ -192,17 +205,19 @@ def answers(held: Session, models: dict[str, Any]) -> None:
         sure = percent(found.faces[index].probability)
         st.caption("What the model sees: the face, turned and scaled so that eyes, nose and mouth "
                    f"lie in fixed places. The detector is {sure} sure that it is one.")
+    which = "" if len(found.faces) == 1 else (
+        f", face {1 + from_the_left(found.faces).index(index)}")
     for place, (name, model) in zip(places, models.items(), strict=True):
         with place:
-            _says(held, name, model, row)
+            _says(held, name, which, model, row)
 
 
-def _says(held: Session, name: str, model, row: Tensor) -> None:
+def _says(held: Session, name: str, which: str, model, row: Tensor) -> None:
     log_p = predict(model, row[None].to(held.dataset.train.x.device))
     said = Predictions(log_p, log_p.argmax(1))
     p, order = log_p[0].exp().sort(descending=True)
     people = [held.dataset.classes[index] for index in order[:TOP].tolist()]
-    st.markdown(f"**{name}**: {verdict_on(held, people[0], evidence(said).item())}")
+    st.markdown(f"**{name}{which}**: {verdict_on(held, people[0], evidence(said).item())}")
     charts.probabilities(people, p[:TOP].tolist(), name)
 
 

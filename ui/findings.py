@@ -1,37 +1,40 @@
-"""What was wrong with the files that somebody gave, in brief, and in full where one asks."""
+"""What was wrong with files that were given: in a few lines, and each in full a click away."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from forget.findings import in_brief
+from forget.data.findings import Finding, grouped, in_short
+from ui.words import told
 
-LINES = 4
-"""Kinds of fault that are shown unasked."""
-
-ROOM = 8
-"""Findings that a fold has room for without scrolling."""
+IN_FULL = "Each of them in full"
 
 
-def show_findings(findings: Sequence[str]) -> None:
-    """A line for each kind of fault, and all of them in a fold where there are more: Markdown."""
-    brief = in_brief(findings)[:LINES]
-    if brief:
-        st.warning(brief[0] if len(brief) == 1 else _listed(brief), icon=":material/info:")
-    if len(findings) > len(brief):
-        folded(findings)
+def fold(findings: Sequence[Finding], line: str) -> None:
+    """One line, and behind it what there is to say; nothing where that is nothing."""
+    if findings:
+        with st.expander(told(line), icon=":material/info:"):
+            st.markdown(_bullets(map(in_short, grouped(findings))))
+            _in_full(findings)
 
 
-def folded(findings: Sequence[str]) -> None:
-    """All of them in a fold, a line each."""
+def warn_of(findings: Sequence[Finding], line: str = "") -> None:
+    """The same in sight, a line a kind of problem."""
     if not findings:
         return
-    label = ("1 note on the files" if len(findings) == 1 else
-             f"All {len(findings)} notes on the files")
-    height = 240 if len(findings) > ROOM else "content"
-    with st.expander(label), st.container(height=height, border=False):
-        st.markdown(_listed(findings))
+    short = [in_short(group) for group in grouped(findings)]
+    said = told(short[0]) if len(short) == 1 and not line else _bullets(short)
+    st.warning("\n\n".join([*([told(line)] if line else []), said]),
+               icon=":material/error:")
+    _in_full(findings)
 
 
-def _listed(findings: Sequence[str]) -> str:
-    return "\n".join(f"- {finding}" for finding in findings)
+def _in_full(findings: Sequence[Finding]) -> None:
+    """Every finding, where :func:`in_short` does not say all of it."""
+    if any(len(group) > 1 for group in grouped(findings)):
+        with st.expander(f"{IN_FULL} ({len(findings):,})"):
+            st.markdown(_bullets(map(str, findings)))
+
+
+def _bullets(sentences) -> str:
+    return "\n".join(f"- {told(one)}" for one in sentences)

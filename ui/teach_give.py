@@ -1,7 +1,5 @@
 """Give the model something: draw, upload or photograph it, say what it shows, and pile it up."""
 
-from collections.abc import Collection
-
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -12,15 +10,16 @@ from forget.faces.embedders import find_embedder
 from forget.paths import downloads
 from forget.records import bases
 from forget.records.bases import Base, Digits
-from forget.records.contributions import contributors, kept
+from forget.records.contributions import Contributor, contributors, labels
 from forget.records.database import NAME
-from forget.spelling import alike, spelling, taken_apart
+from forget.spelling import spelling
 from forget.words import agreeing, counted
 from ui.access import who
+from ui.alike import hint
 from ui.canvas import draw_on
 from ui.digit_input import enlarged
-from ui.face_input import choose_face
-from ui.findings import show_findings
+from ui.face_input import choose_face, numbered
+from ui.findings import warn_of
 from ui.frame import PAGES
 from ui.job_progress import watch_job
 from ui.portrait import portrait, show_picture
@@ -68,7 +67,7 @@ def give(held: Lesson) -> None:
     with left:
         got = _input(held)
     with right:
-        label = _label(held.base, {one.label for one in held.pile})
+        label = _label(held)
         if st.button("Add to the pile", icon=":material/add:", key=f"teach.{held.base.name}.add",
                      disabled=held.busy or got is None):
             _add(held, label, got)
@@ -104,18 +103,18 @@ def upload(base: Base, key: str, several: bool):
         help=HERE if several else f"It is only looked at. {IN_MEMORY}")
 
 
-def _label(base: Base, on_pile: Collection[str]) -> str | None:
+def _label(held: Lesson) -> str | None:
+    base = held.base
     if isinstance(base, Digits):
         return st.pills("What is it?", tuple("0123456789"), default="7", required=True,
                         key="teach.mnist.label", persist_state="session", wrap=True)
-    label = st.text_input("Who is it?", max_chars=80, key=f"teach.{base.name}.label",
-                          placeholder="A name, such as Ana", persist_state="session",
+    key = f"teach.{base.name}.label"
+    label = st.text_input("Who is it?", max_chars=80, key=key, persist_state="session",
+                          placeholder="A name, such as Ana",
                           help="The name that the model is to say. Of a name that it knows already "
                           "it learns more photos.")
-    kept_here = [one.label for one in kept(base)] if who().local else []  # labels may be private
-    known = base.source.describe()["classes"]
-    if other := alike(label, [*known, *on_pile, *kept_here]):
-        st.warning(told(taken_apart(spelling(label), other)), icon=":material/group:")
+    hint(key, [*base.source.describe()["classes"], *labels(base, who().user),
+               *(one.label for one in held.pile)])
     return label
 
 
@@ -140,7 +139,9 @@ def reading(held: Lesson, tried: bool) -> None:
     """
     if isinstance(held.job, Reading) and held.job.tried == tried:
         watch_job(held)
-    show_findings(held.problems.get(tried, ()))
+    if tried in held.unread:
+        st.warning(held.unread[tried], icon=":material/error:")
+    warn_of(held.problems.get(tried, ()))
     for number, (label, crowd) in list(held.crowds.items()):
         if (label is None) == tried:
             _pick_face(held, number, label, crowd)
@@ -151,7 +152,8 @@ def _pick_face(held: Lesson, number: int, label: str | None, crowd: Crowd) -> No
     with st.container(border=True):
         st.markdown(f"{plain(crowd.file.called)} shows several people. "
                     + ("Whom do you mean?" if label is None else f"Who is {plain(label)}?"))
-        index = choose_face(crowd.found, key)
+        index = choose_face(crowd.found.faces, key)
+        numbered(crowd.found, index)
         with st.container(horizontal=True):
             use = st.button("Use this face", icon=":material/face:", key=f"{key}.use",
                             disabled=held.busy or index is None)
@@ -204,7 +206,10 @@ def contributor(held: Lesson) -> str:
     name = user or st.text_input(
         "Who gives this?", max_chars=80, key="teach.contributor", persist_state="session",
         placeholder="Your name", help="By this name all of it can be forgotten again.")
-    _said_of(name, user is None)
+    known = contributors()
+    _said_of(name, known)
+    if user is None:
+        hint("teach.contributor", [one.name for one in known])
     what, but_not = _kept_of(held.base)
     st.caption(f":material/save: **What is kept.** When you press Teach, {what}, the label, the "
                f"time and the name of who gives it are written to `{downloads().name}/{NAME}` on "
@@ -214,16 +219,11 @@ def contributor(held: Lesson) -> str:
     return name
 
 
-def _said_of(name: str, typed: bool) -> None:
-    """What this contributor gave before, so that a name is not taken twice unseen.
-
-    ``typed``: whether they may write it as they like: who has signed in is told of nobody else.
-    """
-    given = {one.name: one.counts for one in contributors()}
-    if typed and (other := alike(name, given)):
-        st.warning(told(taken_apart(spelling(name), other)), icon=":material/group:")
-    if total := sum(given.get(name.strip(), {}).values()):
-        st.caption(f"{plain(name.strip())} gave {counted(total, 'sample')} before; these "
+def _said_of(name: str, known: list[Contributor]) -> None:
+    """What this contributor gave before, so that a name is not taken twice unseen."""
+    counts = next((one.counts for one in known if one.name == spelling(name)), {})
+    if total := sum(counts.values()):
+        st.caption(f"{plain(spelling(name))} gave {counted(total, 'sample')} before; these "
                    f"are added to {agreeing(total, 'it', 'them')}.")
 
 

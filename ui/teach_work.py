@@ -9,8 +9,9 @@ import streamlit as st
 import torch
 
 from forget.data.files import Progress
+from forget.data.findings import Finding, Kind
 from forget.data.images import read_photo
-from forget.errors import BadImage, BadInput
+from forget.errors import BadImage, BadInput, ManyFaces
 from forget.faces.detect import Found, find_faces
 from forget.faces.embedders import find_embedder
 from forget.faces.people import printable
@@ -28,7 +29,6 @@ from forget.words import agreeing
 from ui import limits, memory, shared, visitors
 from ui.canvas import Pad
 from ui.jobs import Holder, Job
-from ui.words import told
 
 NOTHING_READ = "Cancelled. Nothing was added; the files are still chosen."
 NOT_FETCHED = "Stopped before the data were ready."
@@ -70,13 +70,13 @@ class Crowd:
 
 @dataclasses.dataclass(frozen=True)
 class Looked:
-    """What reading files gave: samples, photos with several faces, and a sentence on each that is
+    """What reading files gave: samples, photos with several faces, and what is said of each that is
     neither. ``label``: what they show, None where they are only tried."""
 
     label: str | None
     given: list[Given]
     crowds: list[Crowd]
-    problems: list[str]
+    problems: list[Finding]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,9 +166,10 @@ class Lesson(Holder):
 
     ``pile``: what is to be taught; nothing of it is on disk.  ``crowds``: photos whose faces are
     still to be picked, by number, with their label.  ``problems``: what was wrong with the last
-    files, under whether they were only tried.  ``pad`` and ``try_pad``: the two canvases.
-    ``round`` and ``tries`` count what was read of either kind, so that uploads start anew, and
-    ``count`` what was numbered.  ``tried``: the next one, read.  ``costs``: seconds that learning
+    files, and ``unread`` why none was read, under whether they were only tried.  ``pad`` and
+    ``try_pad``: the two canvases.  ``round`` and ``tries`` count what was read of either kind, so
+    that uploads start anew, and ``count`` what was numbered.  ``tried``: the next one, read.
+    ``costs``: seconds that learning
     takes, by recipe and live model.  ``learnt_by``: the live model, and the given samples that it
     learnt.  ``ready``: whether the base's data are there.  ``job``, ``notice`` and ``result`` are
     as of every page.
@@ -177,7 +178,8 @@ class Lesson(Holder):
     base: Base
     pile: list[Piled] = dataclasses.field(default_factory=list)
     crowds: dict[int, tuple[str | None, Crowd]] = dataclasses.field(default_factory=dict)
-    problems: dict[bool, list[str]] = dataclasses.field(default_factory=dict)
+    problems: dict[bool, list[Finding]] = dataclasses.field(default_factory=dict)
+    unread: dict[bool, str] = dataclasses.field(default_factory=dict)
     pad: Pad = dataclasses.field(default_factory=Pad)
     try_pad: Pad = dataclasses.field(default_factory=Pad)
     round: int = 0
@@ -244,7 +246,7 @@ class Lesson(Holder):
             self.pile = [one for one in self.pile if one.number not in kept_now]
         if self.job is None and isinstance(job, Reading):
             if self.notice:
-                self.problems, self.notice = {job.tried: [self.notice]}, ""
+                self.unread, self.notice = {job.tried: self.notice}, ""
             else:
                 memory.release(job.uploads)
         self._let_go()
@@ -310,7 +312,7 @@ class Lesson(Holder):
         self._submit(Job("Getting the data", work))
 
     def _submit(self, job: Job) -> None:
-        self.problems, self.notice = {}, ""
+        self.problems, self.unread, self.notice = {}, {}, ""
         self.job = shared.submit(job)
 
 
@@ -340,10 +342,11 @@ def _look(base: Base, files: Sequence[File], label: str | None, room: int, job: 
         try:
             one = _read(base, file)
             if isinstance(one, Crowd) and len(looked.crowds) >= room:
-                raise BadImage("it shows several people; pick the faces in the photos before it, "
-                               "and give it again")
+                raise ManyFaces("it shows several people; pick the faces in the photos before it, "
+                                "and give it again")
         except BadImage as error:
-            looked.problems.append(told(BadImage(f"{file.called} is left out: {error}")))
+            looked.problems.append(Finding(f"{file.called} is left out: {error}", file.called,
+                                           Kind("files are left out", error.of_several), 1))
             continue
         (looked.crowds if isinstance(one, Crowd) else looked.given).append(one)
     job.check()

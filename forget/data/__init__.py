@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from forget.data.files import Bundle
+from forget.data.findings import Finding
 from forget.errors import BadInput
 from forget.registry import Registry
 from forget.spelling import printable
@@ -80,7 +81,7 @@ class Dataset:
     then the shape of a raw input;  ``feature_seconds`` and
     ``feature_processor_seconds``: what the map took, the latter None where it is not known.
     ``embedder``: the name of the public network that turned photos into the rows of ``x``, empty
-    where none did.  ``findings``: sentences on what was wrong with the files and what was done.
+    where none did.  ``findings``: what was wrong with the files and what was done.
     ``private``: for data that a person lent for a session only: what is made from them is kept in
     this dictionary, and nothing is written; None for all others.
     """
@@ -95,13 +96,18 @@ class Dataset:
     feature_seconds: float = 0.0
     feature_processor_seconds: float | None = 0.0
     embedder: str = ""
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     private: dict[str, Any] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one raw input: (channels, height, width) or (d,)."""
         return self.raw_shape or tuple(self.train.x.shape[1:])
+
+    @property
+    def used(self) -> int:
+        """Samples in all three parts."""
+        return sum(len(part) for part in (self.train, self.held_out, self.test))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from forget.data import DATASETS
 from forget.data.files import Bundle, DeclaredFile, Wheel, silent
+from forget.data.findings import Finding
 from forget.data.photos import PhotoSource, sizes_of
 from forget.faces.archive import photos_from_zip
 from forget.faces.embedders import find_embedder
@@ -61,7 +62,7 @@ class Faces(PhotoSource):
     def here(self) -> bool:
         return FACES_FILES.present()
 
-    def read(self, progress=silent) -> tuple[list[Photo], list[str]]:
+    def read(self, progress=silent) -> tuple[list[Photo], list[Finding]]:
         return photos_from_zip(FACES_FILES.ensure(progress)[PHOTOS.name].read_bytes())
 
     def describe(self) -> dict:

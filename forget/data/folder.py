@@ -5,6 +5,7 @@ from pathlib import Path
 
 from forget.data import DATASETS
 from forget.data.files import silent
+from forget.data.findings import Finding
 from forget.data.photos import PARTS, PhotoSource
 from forget.errors import BadInput
 from forget.faces.archive import photos_from_folder
@@ -36,7 +37,7 @@ class Folder(PhotoSource):
     def here(self) -> bool:
         return Path(self.path).is_dir()
 
-    def read(self, progress=silent) -> tuple[list[Photo], list[str]]:
+    def read(self, progress=silent) -> tuple[list[Photo], list[Finding]]:
         photos, findings = photos_from_folder(Path(self.path))
         if not photos:
             raise BadInput(f"{printable(self.path)} has no sub-folders with photos in them: make "

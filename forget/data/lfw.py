@@ -22,6 +22,7 @@ from forget.data.files import (
     scratch,
     silent,
 )
+from forget.data.findings import Finding
 from forget.data.images import MAX_BYTES
 from forget.data.photos import PhotoSource, sizes_of
 from forget.errors import SourceDown
@@ -119,7 +120,7 @@ class Lfw(PhotoSource):
     def here(self) -> bool:
         return self.folder.is_dir()
 
-    def read(self, progress=silent) -> tuple[list[Photo], list[str]]:
+    def read(self, progress=silent) -> tuple[list[Photo], list[Finding]]:
         if not self.here():
             self._fetch(progress)
         photos, findings = photos_from_folder(self.folder, AT_LEAST)

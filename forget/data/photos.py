@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from forget.data import Dataset, DatasetSource
 from forget.data.files import OnProgress, silent
+from forget.data.findings import Finding
 from forget.faces import embed
 from forget.faces.embedders import find_embedder
 from forget.faces.people import Photo, shares, to_dataset
@@ -38,8 +39,8 @@ class PhotoSource(DatasetSource):
         """Whether the photos are on this machine."""
 
     @abstractmethod
-    def read(self, progress: OnProgress = silent) -> tuple[list[Photo], list[str]]:
-        """The photos, and a sentence on each kind of file that is not used."""
+    def read(self, progress: OnProgress = silent) -> tuple[list[Photo], list[Finding]]:
+        """The photos, and what there is to say of files that are not used."""
 
     def photos(self) -> list[Photo]:
         """The photos as they came, to be shown; :attr:`Photo.key` is a sample's key."""

@@ -6,6 +6,7 @@ The network that embeds is public and stays as it is; only the head on its rows 
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -46,3 +47,23 @@ class Embedded:
     picture: Tensor | None
     row: Tensor | None
     look: Tensor | None = None
+
+
+def from_the_left(faces: Sequence[Face]) -> list[int]:
+    """The indices of a photo's faces in the order in which people are shown their numbers.
+
+    >>> from_the_left([Face((60, 0, 90, 30), (), 1.0), Face((5, 0, 25, 20), (), 1.0)])
+    [1, 0]
+    """
+    return sorted(range(len(faces)), key=lambda index: (
+        faces[index].box[0] + faces[index].box[2], faces[index].box[1], index))
+
+
+def passed_over(faces: Sequence[Face], chosen: int) -> str:
+    """What is said of a photo with several faces in which nobody picked one.
+
+    >>> passed_over([Face((60, 0, 90, 30), (), 1.0), Face((5, 0, 25, 20), (), 1.0)], 0)
+    'shows 2 faces; by far the largest is taken, number 2 from the left'
+    """
+    number = from_the_left(faces).index(chosen) + 1
+    return f"shows {len(faces)} faces; by far the largest is taken, number {number} from the left"

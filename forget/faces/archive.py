@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from forget.data.findings import Finding, Kind
 from forget.data.images import HEAD, MAX_BYTES, is_picture
 from forget.data.zips import MAX_DIRECTORY, directory_size, guessed_path, path_of
 from forget.errors import BadInput
@@ -38,37 +39,25 @@ NO_PICTURE = "only pictures are read"
 NO_FOLDER = "a photo lies in a folder that has its person's name"
 TOO_DEEP = "a photo lies in its person's folder, not in one below that"
 NOT_PLAIN = "links and other special files are not read"
-LEADS_OUT = "its path leads out of the zip"
+LEADS_OUT = "no path may lead out of the zip"
 TOO_LARGE = f"a photo has at most {MAX_BYTES >> 20} MB"
-TOO_TIGHT = f"it is packed over {MAX_RATIO} times smaller than it is, as no photo is"
-NO_NAME = ("its name is in an encoding that cannot be told; make the zip again with a program that "
-           "writes names in UTF-8, or give the folders plain names")
-OTHER_PACKING = "it is packed in another way than zips usually are; make the zip again"
+TOO_TIGHT = f"no photo is packed over {MAX_RATIO} times smaller than it is"
+NO_NAME = ("names in an encoding that cannot be told are not read; make the zip again with a "
+           "program that writes names in UTF-8, or give the folders plain names")
+OTHER_PACKING = "only what is packed as in most zips is read; make the zip again"
+
+NO_PHOTO = (NO_PICTURE, NOT_PLAIN, LEADS_OUT)
+"""Reasons of files that nobody would count among the photos."""
 
 
-class LeftOut:
-    """Files that are not used, by the reason why."""
-
-    def __init__(self):
-        self._names: dict[str, list[str]] = {}
-
-    def add(self, name: str, why: str) -> None:
-        self._names.setdefault(why, []).append(printable(name))
-
-    def sentences(self) -> list[str]:
-        """One for each reason, with the count and the first file.
-
-        >>> out = LeftOut()
-        >>> out.add("notes.txt", "only pictures are read")
-        >>> out.sentences()
-        ['“notes.txt” is left out: only pictures are read']
-        """
-        return [f"“{names[0]}” is left out: {why}" if len(names) == 1 else
-                f"{len(names)} files are left out, the first is “{names[0]}”: {why}"
-                for why, names in self._names.items()]
+def _left_out(name: str, why: str, photos: int = 1) -> Finding:
+    """What is said of a file that is not used; ``photos``: how many photos it is, 0 or 1."""
+    called = f"“{printable(name)}”"
+    return Finding(f"{called} is left out: {why}", called, Kind("files are left out", why),
+                   photos if why not in NO_PHOTO else 0)
 
 
-def photos_from_zip(data: bytes, most: int = MAX_TOTAL) -> tuple[list[Photo], list[str]]:
+def photos_from_zip(data: bytes, most: int = MAX_TOTAL) -> tuple[list[Photo], list[Finding]]:
     """The photos of a zip with a folder a person, in natural order, and what was left out of it.
 
     All people's folders may lie in one folder.  Nothing is unpacked to disk.  ``most``: bytes that
@@ -95,7 +84,7 @@ def _too_many() -> BadInput:
     return BadInput(f"this zip holds more than {MAX_ENTRIES} files: put fewer photos into it")
 
 
-def _photos(archive: zipfile.ZipFile, size: int, most: int) -> tuple[list[Photo], list[str]]:
+def _photos(archive: zipfile.ZipFile, size: int, most: int) -> tuple[list[Photo], list[Finding]]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if len(entries) > MAX_ENTRIES:
         raise _too_many()
@@ -103,20 +92,20 @@ def _photos(archive: zipfile.ZipFile, size: int, most: int) -> tuple[list[Photo]
         raise BadInput("this zip is encrypted: make it again without a password")
     if sum(entry.compress_size for entry in entries) > size:
         raise zipfile.BadZipFile("entries overlap")
-    left_out = LeftOut()
+    left_out: list[Finding] = []
     paths = {}
     for entry in entries:
         path = path_of(entry) or guessed_path(entry)
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if why := _unsafe(entry, path) or _nameless(entry, parts):
-            left_out.add(path, why)
+            left_out.append(_left_out(path, why))
         elif not any(is_junk(part) for part in parts):
             paths[entry] = parts
     found = [(natural("/".join(parts)), parts, entry)
              for entry, parts in _without_common_folder(paths).items()
              if _usable(archive, entry, parts, left_out)]
     photos = list(_read(archive, sorted(found, key=lambda one: one[0]), most))
-    return photos, [*left_out.sentences(), *_guesses(found)]
+    return photos, [*left_out, *_guesses(found)]
 
 
 def _unsafe(entry: zipfile.ZipInfo, path: str) -> str:
@@ -132,16 +121,17 @@ def _nameless(entry: zipfile.ZipInfo, parts: list[str]) -> str:
     return NO_NAME if path_of(entry) is None and "\ufffd" in "".join(parts[:-1]) else ""
 
 
-def _guesses(found: list) -> list[str]:
+def _guesses(found: list) -> list[Finding]:
     """A sentence on names of people whose encoding is not told, where there are any."""
     names = list(dict.fromkeys(parts[0] for _, parts, entry in found
                                if path_of(entry) is None and not parts[0].isascii()))
     if not names:
         return []
     those = "a folder's name is" if len(names) == 1 else f"the names of {len(names)} folders are"
-    return [f"{those} in an encoding that this zip does not tell, and read as "
-            f"“{printable(names[0])}”{' and so on' if len(names) > 1 else ''}: look whether that "
-            "is right, else make the zip again with a program that writes names in UTF-8"]
+    return [Finding(
+        f"{those} in an encoding that this zip does not tell, and read as "
+        f"“{printable(names[0])}”{' and so on' if len(names) > 1 else ''}: look whether that "
+        "is right, else make the zip again with a program that writes names in UTF-8")]
 
 
 def is_junk(name: str) -> bool:
@@ -163,7 +153,7 @@ def _without_common_folder(paths: dict[zipfile.ZipInfo, list[str]]) -> dict:
 
 
 def _usable(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, parts: list[str],
-            left_out: LeftOut) -> bool:
+            left_out: list[Finding]) -> bool:
     plainly = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
     def head() -> bytes:
@@ -178,7 +168,7 @@ def _usable(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, parts: list[str],
            or (TOO_TIGHT if tight else "")
            or ("" if plainly else OTHER_PACKING))  # the others unpack without a limit
     if why:
-        left_out.add("/".join(parts), why)
+        left_out.append(_left_out("/".join(parts), why))
     return not why
 
 
@@ -215,7 +205,7 @@ def _too_much(most: int) -> BadInput:
                     "ones")
 
 
-def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list[str]]:
+def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list[Finding]]:
     """The photos of a folder with a sub-folder a person, in natural order, and what was left out.
 
     ``at_least``: people with fewer pictures are passed over without a word.  Links that lead out
@@ -227,7 +217,7 @@ def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list
     except OSError as error:
         raise BadInput(f"the folder {printable(str(path))} cannot be read ({error.strerror}): "
                        "make it readable, or give another") from error
-    left_out = LeftOut()
+    left_out: list[Finding] = []
     photos: list[Photo] = []
     left = MAX_TOTAL
     for entry in entries:
@@ -237,7 +227,7 @@ def photos_from_folder(path: Path, at_least: int = 1) -> tuple[list[Photo], list
             left -= len(photo.data)
             if left < 0:
                 raise _too_much(MAX_TOTAL)
-    return photos, left_out.sentences()
+    return photos, left_out
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -245,19 +235,19 @@ def _entries(folder: Path) -> list[Path]:
                   key=lambda entry: natural(entry.name))
 
 
-def _pictures(person: Path, root: Path, left_out: LeftOut) -> Iterator[Path]:
+def _pictures(person: Path, root: Path, left_out: list[Finding]) -> Iterator[Path]:
     """The pictures in one person's folder, by their names; ``root`` is where they really lie."""
     try:
         if why := _why_no_folder(person, root):
-            left_out.add(person.name, why)
+            left_out.append(_left_out(person.name, why))
             return
         entries = _entries(person)
     except OSError as error:
-        left_out.add(person.name, _unreadable(error))
+        left_out.append(_left_out(person.name, _unreadable(error), 0))
         return
     for file in entries:
         if why := _why_no_picture(file, root):
-            left_out.add(_name(file), why)
+            left_out.append(_left_out(_name(file), why, int(not os.path.isdir(file))))
         else:
             yield file
 
@@ -289,16 +279,16 @@ def _within(entry: Path, root: Path) -> bool:
     return real.is_relative_to(root) and (real.is_file() or real.is_dir())
 
 
-def _read_files(files: list[Path], left_out: LeftOut) -> Iterator[Photo]:
+def _read_files(files: list[Path], left_out: list[Finding]) -> Iterator[Photo]:
     for file in files:
         try:
             with file.open("rb") as opened:
                 data = opened.read(MAX_BYTES + 1)
         except OSError as error:
-            left_out.add(_name(file), _unreadable(error))
+            left_out.append(_left_out(_name(file), _unreadable(error)))
             continue
         if len(data) > MAX_BYTES:
-            left_out.add(_name(file), TOO_LARGE)
+            left_out.append(_left_out(_name(file), TOO_LARGE))
         else:
             yield Photo(file.parent.name, _name(file), data)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from forget.data.files import OnProgress, Progress, silent, write_atomically
 from forget.data.images import read_photo
-from forget.errors import BadImage, BadInput
+from forget.errors import BadImage, BadInput, ManyFaces, NoFace
 from forget.faces import Embedded, Face
 from forget.faces.align import aligned
 from forget.faces.copies import look_of
@@ -106,7 +106,8 @@ def pick(photo: bytes, one: Embedded, face: int, embedder: AnyEmbedder, known: K
     Raises :class:`~forget.errors.BadImage` where the photo has no such face.
     """
     if not 0 <= face < len(one.faces):
-        raise BadImage(f"it has no face number {face + 1}; pick one of its {len(one.faces)}")
+        raise ManyFaces(f"the face that was picked is none of its {len(one.faces)}; pick one of "
+                        "those")
     place = folder_of(embedder), f"{one.key}/{face}"
     if face == one.chosen:
         known[place] = one
@@ -127,12 +128,12 @@ def the_face_meant(photo: bytes, one: Embedded | BadImage, face: int | None,
     if isinstance(one, BadImage):
         raise one
     if not one.faces:
-        raise BadImage("no face was found in it; give a photo with the face turned to the camera")
+        raise NoFace("no face was found in it; give a photo with the face turned to the camera")
     if face is not None:
         one = pick(photo, one, face, embedder, known)
     if one.chosen is None:
-        raise BadImage(f"it shows {len(one.faces)} faces and none is clearly the largest; pick one "
-                       "of them, or cut the photo to one face")
+        raise ManyFaces(f"it shows {len(one.faces)} faces and none is clearly the largest; pick "
+                        "one of them, or cut the photo to one face")
     return one
 
 

@@ -15,18 +15,31 @@ from torch import Tensor
 
 from forget.data import Dataset, Samples
 from forget.data.files import OnProgress, silent
+from forget.data.findings import Finding, Kind
 from forget.errors import BadImage, BadInput
-from forget.faces import Embedded
+from forget.faces import Embedded, passed_over
 from forget.faces.copies import copies_among
 from forget.faces.embed import AnyEmbedder, key_of, the_face_meant, try_embed
-from forget.spelling import MAX_NAME, alike, is_control, printable, spelling, taken_apart
-from forget.words import counted
+from forget.spelling import MAX_NAME, is_control, printable, sets_alike, spelling
+from forget.words import counted, listed
 
 MIN_PHOTOS = 2
 MIN_PEOPLE = 2
 
 EMBEDDED = "embedded"
 """Under this name a private dataset's dictionary keeps what is known of its photos."""
+
+LEFT_OUT = "photos are left out"
+
+COPY = Kind(LEFT_OUT, "they are copies of photos that are kept")
+SEVERAL_NAMES = Kind("times the same photo stands under different names",
+                     "all are left out, because one of the names must be wrong; keep the right one")
+FEW = Kind("people are left out",
+           f"fewer than {MIN_PHOTOS} photos of each can be used; add photos")
+PASSED_OVER = Kind("photos show several faces",
+                   "by far the largest is taken in each; where another one is meant, pick it, or "
+                   "cut the photo to that face")
+
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
@@ -114,6 +127,7 @@ def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
         by_person.setdefault(one.photo.person, []).append(one)
     people = sorted(by_person, key=natural)
     _enough(people, "usable photos", findings)
+    findings = (*findings, *_alike(people))
     parts = {"test": [], "held_out": [], "train": []}
     for person in people:
         own = sorted(by_person[person],
@@ -126,7 +140,14 @@ def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
                    findings=findings, private=private)
 
 
-def _enough(people: list[str], what: str, findings: tuple[str, ...] = ()) -> None:
+def _alike(people: list[str]) -> list[Finding]:
+    """What is said of people whose names are nearly one."""
+    return [Finding(f"{listed([f'“{printable(one)}”' for one in those])} are taken as "
+                    f"{len(those)} people; if they are one, give them one name")
+            for those in sets_alike(people)]
+
+
+def _enough(people: list[str], what: str, findings: tuple[Finding, ...] = ()) -> None:
     """Raise where fewer people than can be told apart have enough of something."""
     if len(people) < MIN_PEOPLE:
         who = f"only {people[0]} has" if people else "nobody has"
@@ -162,14 +183,15 @@ def _stack(tensors: list[Tensor], like: Tensor) -> Tensor:
 
 def checked(photos: Sequence[Photo], embedder: AnyEmbedder, *,
             private: dict[str, Any] | None = None, progress: OnProgress = silent,
-            ) -> tuple[list[Usable], tuple[str, ...]]:
-    """The photos that can be learnt from, and a sentence on each thing that was wrong.
+            ) -> tuple[list[Usable], tuple[Finding, ...]]:
+    """The photos that can be learnt from, and what there is to say of them and of the others.
 
     Left out are photos that cannot be read, that show no face, or several of which none is clearly
     the largest and none was picked; the second and further copies of a photo; photos that stand
-    under two names; and people with fewer than two usable photos.
+    under two names; and people with fewer than two usable photos. Where one of several faces is
+    clearly the largest and none was picked, that one is taken, and it is said which.
     """
-    findings: list[str] = []
+    findings: list[Finding] = []
     named = _named(photos, findings)
     known = {} if private is None else private.setdefault(EMBEDDED, {})
     embedded = try_embed([photo.data for photo in named], embedder, keep=private is None,
@@ -180,33 +202,38 @@ def checked(photos: Sequence[Photo], embedder: AnyEmbedder, *,
             meant = the_face_meant(photo.data, one, photo.face, embedder, known)
             usable.append(Usable(photo, meant))
         except BadImage as error:
-            findings.append(f"{photo.called} is left out: {error}")
+            findings.append(_left_out(photo.called, error, error.of_several))
     usable = _without_copies(usable, findings)
-    return _without_few(usable, Counter(photo.person for photo in named), findings), tuple(findings)
+    usable = _without_few(usable, Counter(photo.person for photo in named), findings)
+    findings += [
+        Finding(f"{one.photo.called} {passed_over(one.known.faces, one.known.chosen)}",
+                one.photo.called, PASSED_OVER)
+        for one in usable if one.photo.face is None and len(one.known.faces) > 1]
+    return usable, tuple(findings)
 
 
-def _named(photos: Sequence[Photo], findings: list[str]) -> list[Photo]:
+def _left_out(called: str, why: object, of_several: str) -> Finding:
+    return Finding(f"{called} is left out: {why}", called, Kind(LEFT_OUT, of_several), photos=1)
+
+
+def _named(photos: Sequence[Photo], findings: list[Finding]) -> list[Photo]:
     """The photos with their people's names in one spelling each."""
-    named, spellings, refused = [], {}, {}
+    named, spellings = [], {}
     for photo in photos:
         try:
             person = person_name(photo.person)
         except BadInput as error:
-            refused.setdefault(str(error), []).append(photo.name)
+            findings.append(_left_out(f"“{printable(photo.name)}”", error, str(error)))
             continue
         spellings.setdefault(person, {})[photo.person] = None
         named.append(dataclasses.replace(photo, person=person))
-    findings += [f"{counted(len(names), 'photo is', 'photos are')} left out: {why}"
-                 for why, names in refused.items()]
-    findings += [" and ".join(f"“{printable(one)}”" for one in ways) + " are taken as one person, "
-                 f"“{person}”" for person, ways in spellings.items() if len(ways) > 1]
-    people = list(spellings)
-    findings += [taken_apart(person, other) for index, person in enumerate(people)
-                 if (other := alike(person, people[:index]))]
+    findings += [Finding(" and ".join(f"“{printable(one)}”" for one in ways)
+                         + f" are taken as one person, “{person}”")
+                 for person, ways in spellings.items() if len(ways) > 1]
     return named
 
 
-def _without_copies(usable: list[Usable], findings: list[str]) -> list[Usable]:
+def _without_copies(usable: list[Usable], findings: list[Finding]) -> list[Usable]:
     """Each photo once, and none that stands under two names: one of the two must be wrong."""
     if not usable:
         return []
@@ -217,16 +244,17 @@ def _without_copies(usable: list[Usable], findings: list[str]) -> list[Usable]:
     for group in groups:
         if len({usable[i].photo.person for i in group}) > 1:
             out.update(group)
-            findings.append(f"{_listed([usable[i].photo.called for i in group])} are the same "
-                            "photo under different names: all are left out, because one of the "
-                            "names must be wrong; keep the right one")
+            called = [usable[i].photo.called for i in group]
+            findings.append(Finding(f"{listed(called)} are the same photo under different names: "
+                                    f"{SEVERAL_NAMES.why}", called[0], SEVERAL_NAMES, len(group)))
     for i, j in sorted(pairs, key=lambda pair: pair[1]):
         if i not in out and j not in out:
             out.add(j)
             first, second = usable[i].known.key, usable[j].known.key
-            findings.append(f"{usable[j].photo.called} is left out: it is "
-                            f"{'' if first == second else 'nearly '}the same photo as "
-                            f"{usable[i].photo.called}, which is kept")
+            findings.append(Finding(
+                f"{usable[j].photo.called} is left out: it is "
+                f"{'' if first == second else 'nearly '}the same photo as "
+                f"{usable[i].photo.called}, which is kept", usable[j].photo.called, COPY, photos=1))
     return [one for i, one in enumerate(usable) if i not in out]
 
 
@@ -241,24 +269,18 @@ def _groups(pairs: list[tuple[int, int]], count: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _listed(names: list[str]) -> str:
-    """At most three of them in words."""
-    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
-    *rest, last = names[:3] + more
-    return f"{', '.join(rest)} and {last}"
-
-
-def _without_few(usable: list[Usable], given: Counter, findings: list[str]) -> list[Usable]:
+def _without_few(usable: list[Usable], given: Counter, findings: list[Finding]) -> list[Usable]:
     """Only the people with enough photos, of whom some were given."""
     counts = Counter(one.photo.person for one in usable)
     few = [person for person in sorted(given, key=natural) if counts[person] < MIN_PHOTOS]
-    findings += [f"{person} is left out: {counts[person]} of "
-                 f"{counted(given[person], 'photo')} can be used, "
-                 f"and {MIN_PHOTOS} are needed; add photos" for person in few]
+    findings += [Finding(f"{person} is left out: {counts[person]} of "
+                         f"{counted(given[person], 'photo')} can be used, "
+                         f"and {MIN_PHOTOS} are needed; add photos", person, FEW, counts[person])
+                 for person in few]
     return [one for one in usable if one.photo.person not in few]
 
 
-def _first(findings: tuple[str, ...]) -> str:
+def _first(findings: tuple[Finding, ...]) -> str:
     if not findings:
         return ""
     more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""

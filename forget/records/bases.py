@@ -11,6 +11,7 @@ from forget.data import Dataset, DatasetSource, find_dataset
 from forget.data.files import OnProgress, silent
 from forget.data.images import digit_from_picture, read_image
 from forget.errors import BadInput
+from forget.faces import passed_over
 from forget.faces.embed import folder_of, key_of, the_face_meant, try_embed
 from forget.faces.embedders import find_embedder
 from forget.faces.people import person_name
@@ -22,13 +23,15 @@ class Given:
 
     ``x``: one input, images (1, H, W) uint8 or a row (d,) float32.  ``picture``: (H, W) or
     (3, H, W) uint8.  ``reader``: what turned the file into ``x``, "" for plain pixels: rows of
-    another reader do not go together.  ``sha256``: of the file's bytes.
+    another reader do not go together.  ``sha256``: of the file's bytes.  ``note``: what is to be
+    said of the file, such as which of its faces this is; it is not kept.
     """
 
     x: Tensor
     picture: Tensor
     reader: str
     sha256: str
+    note: str = ""
 
 
 class Base(ABC):
@@ -128,7 +131,9 @@ class Faces(Base):
         known = {}
         (found,) = try_embed([data], embedder, keep=False, known=known)
         one = the_face_meant(data, found, face, embedder, known)
-        return Given(one.row, one.picture, folder_of(embedder), one.key)
+        several = face is None and len(one.faces) > 1
+        return Given(one.row, one.picture, folder_of(embedder), one.key,
+                     passed_over(one.faces, one.chosen) if several else "")
 
     def label(self, text: str) -> str:
         return person_name(text)

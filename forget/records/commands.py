@@ -3,22 +3,24 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from forget.data.files import read_limited
 from forget.data.images import MAX_BYTES
-from forget.errors import BadInput, NotVerified
+from forget.errors import BadImage, BadInput, NotVerified
 from forget.faces.kept import kept_people
 from forget.knobs import make
 from forget.learners import LEARNERS, learner_for
 from forget.methods import METHODS, Method
 from forget.records import ledger, lineage, requests, taught, trace
-from forget.records.bases import BASES, Base, base_called
+from forget.records.bases import BASES, Base, Given, base_called
 from forget.records.check import check
-from forget.records.contributions import add, contributors, kept
+from forget.records.contributions import add, contributors, labels
 from forget.records.database import MODELS, reading, writing
-from forget.spelling import alike, nearest, spelling, taken_apart
+from forget.spelling import alike, another, nearest, spelling
 from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
 from forget.words import agreeing, counted
@@ -87,10 +89,9 @@ def _teach(options: argparse.Namespace) -> None:
         taught.check_way(base, options.how)
         warm()
         if options.files:
-            _say_alike(options.by, (one.name for one in contributors()))
-            _say_alike(options.label, [*base.source.describe()["classes"],
-                                         *(one.label for one in kept(base))])
-            given = [(options.label, base.read(data)) for data in files]
+            given = [(options.label, _read(base, path, data))
+                     for path, data in zip(options.files, files, strict=True)]
+            _say_alike(base, options.by, options.label)
             new = add(base, options.by, given)
             print(f"{new} of {counted(len(given), 'sample')} {agreeing(new, 'is', 'are')} new")
         try:
@@ -107,11 +108,24 @@ def _teach(options: argparse.Namespace) -> None:
     _say(done.untidy)
 
 
-def _say_alike(name: str, names: Iterable[str]) -> None:
-    """Say on standard error where a name is written like another one, but for what is easily
-    overlooked."""
-    if other := alike(name, names):
-        print(f"note: {taken_apart(spelling(name), other)}", file=sys.stderr)
+def _read(base: Base, path: Path, data: bytes) -> Given:
+    """One file as a sample; which of several faces it is, is said."""
+    try:
+        one = base.read(data)
+    except BadImage as error:
+        raise BadImage(f"'{path}' cannot be taught: {error}") from error
+    if one.note:
+        _say(f"'{path}' {one.note}")
+    return one
+
+
+def _say_alike(base: Base, by: str, label: str) -> None:
+    """Say which names are nearly those that are known: by these something else is meant."""
+    told = (("--by", spelling(by), [one.name for one in contributors()]),
+            ("--label", spelling(label), [*base.source.describe()["classes"], *labels(base)]))
+    for option, name, known in told:
+        for one in alike(name, known):
+            _say(f"{another(name, one)}; if they are one, give {option} '{one}'")
 
 
 def _recipe(base: Base, options: argparse.Namespace):
@@ -175,9 +189,9 @@ def _report(done: list[requests.Done]) -> None:
         raise NotVerified("not everything was carried out")
 
 
-def _say(untidy: str) -> None:
-    if untidy:
-        print(f"note: {untidy}", file=sys.stderr)
+def _say(note: str) -> None:
+    if note:
+        tqdm.write(f"note: {note}", file=sys.stderr)
 
 
 def _queue(options: argparse.Namespace) -> None:

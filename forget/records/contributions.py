@@ -113,6 +113,15 @@ def contributors() -> list[Contributor]:
             for row in db.execute("SELECT * FROM contributor ORDER BY name COLLATE NOCASE")]
 
 
+def labels(base: Base, contributor: str | None = None) -> list[str]:
+    """The labels under which something is held for a base, of one contributor or of all."""
+    with reading() as db:
+        return [str(row[0]) for row in db.execute(
+            "SELECT DISTINCT label FROM sample JOIN contributor ON contributor.id = "
+            "sample.contributor WHERE base = ? AND (?2 IS NULL OR name = ?2) ORDER BY label",
+            (base.name, contributor))]
+
+
 def kept(base: Base, contributor: str | None = None) -> list[Kept]:
     """The samples given to a base, of one contributor or of all, in the order of their ids."""
     with reading() as db:
