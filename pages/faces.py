@@ -7,7 +7,6 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from forget.data.findings import what_is_used
     from ui.bringing import Bringing
     from ui.face_input import FACES, GivenPhoto, about_threshold
     from ui.findings import fold
@@ -23,7 +22,7 @@ def body() -> None:
                 "model that was **retrained without them**: to that one they are a stranger.")
     if not get_ready(held, choose_people(held.given.bringing)):
         return
-    fold(held.dataset.findings, what_is_used(held.dataset.used, held.dataset.findings))
+    fold(held.dataset.findings, held.dataset.used)
     st.header("1 Who is in it", divider="gray")
     person = gallery(held)
     _credit(held)

@@ -132,8 +132,8 @@ def test_files_that_are_no_pictures_are_counted_in_one_sentence():
     more = {f"Anna/{number}.txt": b"" for number in range(5)}
     photos, findings = photos_from_zip(zipped(PEOPLE | more))
     assert len(photos) == 3
-    assert findings == ["5 files are left out (“Anna/0.txt”, “Anna/1.txt”, “Anna/2.txt” and 2 "
-                        f"more): {archive.NO_PICTURE}"]
+    assert findings == ["5 other files are left out (“Anna/0.txt”, “Anna/1.txt”, “Anna/2.txt” and "
+                        f"2 more): {archive.NO_PICTURE}"]
 
 
 def test_only_what_could_be_a_photo_is_counted_as_one_that_is_left_out():
@@ -240,7 +240,7 @@ def test_pictures_are_known_by_what_is_in_them(how, tmp_path):
     files = {f"Anna/{name}": data for name, data in PICTURES.items()} | others
     photos, findings = photos_from_zip(zipped(files, how))
     assert [photo.name for photo in photos] == [f"Anna/{name}" for name in PICTURES]
-    assert len(findings) == 1 and findings[0].startswith("3 files are left out")
+    assert len(findings) == 1 and findings[0].startswith("3 other files are left out")
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
@@ -399,7 +399,7 @@ def test_what_is_no_photo_in_a_folder_is_told(folder):
     assert len(photos) == 3
     assert findings == [
         f"“Anna/deep” is left out: {archive.TOO_DEEP}",
-        f"2 files are left out (“Anna/notes.txt” and “notes.txt”): {archive.NO_PICTURE}",
+        f"2 other files are left out (“Anna/notes.txt” and “notes.txt”): {archive.NO_PICTURE}",
         f"“x.jpg” is left out: {archive.NO_FOLDER}",
     ]
 
@@ -413,8 +413,8 @@ def test_links_out_of_the_folder_are_not_followed(folder, tmp_path):
     (folder / "Anna" / "5.jpg").symlink_to("nowhere.jpg")
     photos, findings = photos_from_folder(folder)
     assert [photo.name for photo in photos] == list(PEOPLE)
-    assert findings == ["4 files are left out (“Anna/3.jpg”, “Anna/4.jpg”, “Anna/5.jpg” and 1 "
-                        f"more): {archive.NOT_PLAIN}"]
+    assert findings == ["4 other files are left out (“Anna/3.jpg”, “Anna/4.jpg”, “Anna/5.jpg” and "
+                        f"1 more): {archive.NOT_PLAIN}"]
 
 
 def test_links_within_the_folder_are(folder):

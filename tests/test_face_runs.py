@@ -775,7 +775,7 @@ def test_many_findings_are_a_line_a_kind_and_all_of_them_where_that_is_asked_for
 
     used, files, skies, hint = notes()
     assert used.endswith("photos are used; 53 are left out")
-    assert files.startswith("4 files are left out (“notes0.txt”, “notes1.txt”, “notes2.txt” and 1 ")
+    assert files.startswith("4 other files are left out (“notes0.txt”, “notes1.txt”, “notes2.txt” ")
     assert skies.startswith("53 photos are left out (“Person 1/sky00.png”, ")
     assert hint == "--verbose names every file"
     listed = notes("--verbose")

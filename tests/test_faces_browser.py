@@ -149,6 +149,34 @@ def test_photos_good_and_bad_are_uploaded(page, address, orl):
     expect(says(page)).to_contain_text("s16", timeout=20_000)
 
 
+def two_people(orl, left: str, right: str) -> dict:
+    """One photo of two people, as large as each other."""
+    both = Image.new("L", (2 * 184 + 60, 284), 90)
+    for place, name in enumerate((left, right)):
+        both.paste(Image.open(io.BytesIO(orl[name])).resize((184, 224)), (20 + 204 * place, 30))
+    out = io.BytesIO()
+    both.save(out, "PNG")
+    return {"name": "both.png", "mimeType": "image/png", "buffer": out.getvalue()}
+
+
+def test_on_a_telephone_of_two_people_the_one_that_is_chosen_is_answered_for(chrome, address, orl):
+    page = opened(chrome, viewport={"width": 390, "height": 844})
+    open_faces(page, address)
+    upload(page, two_people(orl, "s15/3.pgm", "s16/2.pgm"))
+    choice = page.locator("[data-testid=stButtonGroup]").filter(has_text="2 faces: which one?")
+    expect(choice).to_be_visible(timeout=20_000)
+    expect(page.get_by_alt_text("The photo with 2 faces, numbered from the left")).to_be_visible()
+    expect(says(page)).to_have_count(0)
+    for number, person in (("2", "s16"), ("1", "s15")):
+        choice.get_by_text(number, exact=True).click()
+        expect(page.get_by_text(re.compile(f"^Original, face {number}: {person} "))).to_be_visible(
+            timeout=20_000)
+        expect(page.get_by_alt_text(f"numbered from the left; {number} is chosen")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.context.close()
+    assert page.complaints == []
+
+
 def drawn_photos(count: int) -> list[dict]:
     """Photos of one drawn face, no two alike, as files to be uploaded."""
     files = []

@@ -1085,6 +1085,7 @@ def test_names_that_are_nearly_one_are_said_and_a_person_chooses(small, orl):
     enrol(small)
     assert enrolled(small) == {"José Álvarez": 3, "josé álvarez": 3}  # nobody chose: two people
     assert "are taken as 2 people; if they are one, give them one name" in said(small)
+    assert [one.label for one in folds(small)] == ["All 86 photos are used; 1 note on them."]
     finish(press(small, "faces.remove.josé álvarez"))
     bring(small, "JOSE ALVAREZ", pngs(orl, 32))
     finish(click(small, "They are one: José Álvarez"))

@@ -131,8 +131,7 @@ def choose_face(faces: tuple[Face, ...], key: str, question: str = "which one?")
         default=None if largest is None else 1 + order.index(largest),
         required=largest is not None)
     if number is None:
-        st.caption("Choose a number: none of them is clearly the largest, so nothing says which "
-                   "one you mean.")
+        st.caption("Choose a number: none of them is clearly the largest.")
         return None
     if largest is not None and order[number - 1] == largest:
         st.caption(f"Face {number} is by far the largest, so it is the one unless you choose "
@@ -179,11 +178,13 @@ def annotated(photo: Image.Image, faces: tuple[Face, ...], chosen: int | None) -
 
 
 def _label(pen: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: str) -> None:
-    """A number on a ground of the box's colour, in its upper left corner, legible on any photo."""
+    """A number on a ground of the box's colour, legible on any photo: on top of the box, or within
+    it where there is no room above."""
     left, top = at
-    width = pen.textlength(text, font_size=LABEL) + LABEL / 2
-    pen.rectangle((left, top, left + width, top + 1.2 * LABEL), fill=colour)
-    pen.text((left + width / 2, top + 0.6 * LABEL), text, fill="#000000", font_size=LABEL,
+    width, height = pen.textlength(text, font_size=LABEL) + LABEL / 2, 1.2 * LABEL
+    top = top - height if top >= height else top
+    pen.rectangle((left, top, left + width, top + height), fill=colour)
+    pen.text((left + width / 2, top + height / 2), text, fill="#000000", font_size=LABEL,
              anchor="mm")
 
 

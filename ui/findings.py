@@ -4,15 +4,20 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from forget.data.findings import Finding, grouped, in_short
+from forget.data.findings import Finding, grouped, in_short, what_is_used
+from forget.words import counted
 from ui.words import told
 
 IN_FULL = "Each of them in full"
 
 
-def fold(findings: Sequence[Finding], line: str) -> None:
-    """One line, and behind it what there is to say; nothing where that is nothing."""
+def fold(findings: Sequence[Finding], used: int) -> None:
+    """A line on a dataset of so many photos, and behind it what there is to say of them; nothing
+    where that is nothing."""
     if findings:
+        line = what_is_used(used, findings)
+        if not any(one.photos for one in findings):
+            line += f"; {counted(len(findings), 'note')} on them"
         with st.expander(told(line), icon=":material/info:"):
             st.markdown(_bullets(map(in_short, grouped(findings))))
             _in_full(findings)

@@ -52,9 +52,9 @@ NO_PHOTO = (NO_PICTURE, NOT_PLAIN, LEADS_OUT)
 
 def _left_out(name: str, why: str, photos: int = 1) -> Finding:
     """What is said of a file that is not used; ``photos``: how many photos it is, 0 or 1."""
-    called = f"“{printable(name)}”"
-    return Finding(f"{called} is left out: {why}", called, Kind("files are left out", why),
-                   photos if why not in NO_PHOTO else 0)
+    called, other = f"“{printable(name)}”", why in NO_PHOTO
+    return Finding(f"{called} is left out: {why}", called,
+                   Kind(f"{'other ' * other}files are left out", why), 0 if other else photos)
 
 
 def photos_from_zip(data: bytes, most: int = MAX_TOTAL) -> tuple[list[Photo], list[Finding]]:
