@@ -47,7 +47,7 @@ def compare(page) -> None:
     button = page.get_by_role("button", name="Compare", exact=True)
     if button.is_enabled():
         button.click()
-    expect(page.get_by_text("runs are finished and kept")).to_be_visible(timeout=LONG)
+    expect(page.get_by_text("finished and kept")).to_be_visible(timeout=LONG)
     # While the page is drawn anew the heading may stand there twice.
     expect(page.get_by_text("Two side by side").first).to_be_visible()
     settle(page)

@@ -937,9 +937,10 @@ def test_a_folder_of_real_people_end_to_end(orl, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.replace("\r", "\n").splitlines()
              if line.startswith("note: ")]
-    assert len(notes) == 5
-    for words in ("notes.txt", "cloud.png", "again.png", "mine.png", "Alone"):
-        assert any(words in note for note in notes), words
+    assert len(notes) == 6
+    for words in ("notes.txt", "cloud.png", "again.png", "mine.png", "“Alone/1.png” and",
+                  "Alone is left out: 0 of 1"):
+        assert sum(words in note for note in notes) == 1, words
     assert "Friends, learner network, seed 1: 100.00% of the test set right" in done.stdout
     before = embeddings(orl)
     done = program(orl, "-m", "forget", "run", folder, "--forget", "class:Person s5", "--method",

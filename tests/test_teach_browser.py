@@ -29,6 +29,10 @@ def draw(page, canvas, corners: list) -> None:
     page.mouse.up()
 
 
+ASKS = "!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+"""Whether somebody would keep the tab from going: the component that does comes after the text."""
+
+
 def button(page, name: str):
     return page.get_by_role("button", name=name, exact=True)
 
@@ -48,6 +52,7 @@ def test_drawings_are_taught_and_the_next_one_is_read_as_its_writer_means_it(chr
         page = opened(chrome)
         page.goto(f"{url}/teach")
         pile_up(page, BOX, "2", 1)
+        page.wait_for_function(ASKS, timeout=LONG)
         with page.expect_event("dialog", timeout=LONG) as asked:  # before the pile is lost
             page.evaluate("setTimeout(() => location.reload(), 0)")
         assert asked.value.type == "beforeunload"
