@@ -116,7 +116,8 @@ def _class_index(name: str, dataset: Dataset) -> int:
     """The class of a name, or the only one that looks the same; others are not guessed at."""
     if name in dataset.classes:
         return dataset.classes.index(name)
-    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == spelling(name)]
+    asked = spelling(name)
+    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == asked]
     if len(alike) == 1:
         return alike[0]
     near = nearest(name, dataset.classes)
