@@ -1,5 +1,6 @@
 """What tests share: small datasets that train in moments, and a home folder of their own."""
 
+import functools
 import itertools
 import random
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ import pytest
 import streamlit
 from hypothesis import settings
 from small_base import SMALL, SmallBase
+from streamlit.components.v2 import manifest_scanner
 
 from forget import store
 from forget.data import Dataset, Samples
@@ -42,6 +44,16 @@ def some(cases: Iterable, count: int) -> list:
 @pytest.fixture(scope="session", autouse=True)
 def _threads():
     use_fixed_threads()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_search_for_components():
+    """Streamlit's test driver reads what every installed package says of itself, for each page that
+    it opens; that takes longer than most pages."""
+    found = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", found)
+        yield
 
 
 @pytest.fixture
