@@ -1,5 +1,6 @@
 # make app: the program in a browser.  make test: the tests, the quick ones first.
-# Both set everything up themselves; the second time that takes no time.
+# make test-all: these, all cases where make test draws some, and long soaks.
+# All set everything up themselves; the second time that takes no time.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -8,19 +9,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test lint setup setup-dev bench clean
+.PHONY: app test test-all lint setup setup-dev bench clean
 
 app: setup
 	@echo "Opening Forget at http://localhost:8501 (stop with Ctrl-C)"
 	@$(BIN)/streamlit run app.py
 
-test: setup-dev lint
+test: DRAWN := and not exhaustive
+test-all: EXAMPLES := --hypothesis-profile exhaustive
+
+test test-all: setup-dev lint
 	@echo "Quick tests"
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
-	@echo "Slow tests: real training, and a real browser"
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --timeout 900 --ignore tests/test_parallel.py
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow $(DRAWN)" $(EXAMPLES)
+	@echo "Slow tests: real training, and a real browser, which mostly waits: one more at a time"
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "slow $(DRAWN)" $(EXAMPLES) --timeout 900 \
+		--ignore tests/test_parallel.py
 	@echo "Slow tests that start processes of their own"
-	@$(BIN)/python -m pytest -q -m slow --timeout 300 tests/test_parallel.py
+	@$(BIN)/python -m pytest -q -m "slow $(DRAWN)" --timeout 300 tests/test_parallel.py
 
 lint: setup-dev
 	@$(BIN)/ruff check --quiet .

@@ -103,20 +103,22 @@ def split(train: Samples, request: Request, already: Forgotten) -> tuple[Samples
 
 
 def keys_of(dataset: Dataset, forgotten: Forgotten) -> set[str]:
-    """Keys of the files behind all that was forgotten; of a whole class, in every part."""
+    """Keys of the files behind all that was forgotten; of a whole class, in every part, and of what
+    came under its name and was left out: that was looked at as well."""
     named = torch.isin(dataset.train.ids.cpu(), forgotten.ids).tolist()
     keys = {key for key, out in zip(dataset.train.keys, named, strict=False) if out}
     for part in (dataset.train, dataset.held_out, dataset.test):
         gone = torch.isin(part.y.cpu(), torch.tensor(forgotten.classes, dtype=torch.int64))
         keys.update(key for key, out in zip(part.keys, gone.tolist(), strict=False) if out)
-    return keys
+    return keys.union(*(dataset.given.get(dataset.classes[one], ()) for one in forgotten.classes))
 
 
 def _class_index(name: str, dataset: Dataset) -> int:
     """The class of a name, or the only one that looks the same; others are not guessed at."""
     if name in dataset.classes:
         return dataset.classes.index(name)
-    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == spelling(name)]
+    asked = spelling(name)
+    alike = [index for index, one in enumerate(dataset.classes) if spelling(one) == asked]
     if len(alike) == 1:
         return alike[0]
     near = nearest(name, dataset.classes)

@@ -1,5 +1,9 @@
 """What tests share: small datasets that train in moments, and a home folder of their own."""
 
+import functools
+import itertools
+import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 import streamlit
 from hypothesis import settings
 from small_base import SMALL, SmallBase
+from streamlit.components.v2 import manifest_scanner
 
 from forget import store
 from forget.data import Dataset, Samples
@@ -17,13 +22,38 @@ from forget.records import bases
 ROOT = Path(__file__).parent.parent
 
 # The same examples every time, and no limit on the wall clock: the machine may be shared.
-settings.register_profile("forget", deadline=None, derandomize=True)
+settings.register_profile("forget", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("exhaustive", settings.get_profile("forget"), max_examples=400)
 settings.load_profile("forget")
+
+
+def some(cases: Iterable, count: int) -> list:
+    """The cases of a parametrised test, of which every run takes ``count`` and `make test-all` all.
+
+    They are drawn from all over the list, and always the same ones: cases of a kind stand together.
+    A case with several arguments is a tuple.
+    """
+    cases = list(cases)
+    draw, edges = random.Random(0), [len(cases) * step // count for step in range(count + 1)]
+    drawn = {draw.randrange(*edge) for edge in itertools.pairwise(edges)}
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)),
+                         marks=[] if place in drawn else pytest.mark.exhaustive)
+            for place, case in enumerate(cases)]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads():
     use_fixed_threads()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_search_for_components():
+    """Streamlit's test driver reads what every installed package says of itself, for each page that
+    it opens; that takes longer than most pages."""
+    found = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", found)
+        yield
 
 
 @pytest.fixture

@@ -40,6 +40,10 @@ QUICK = {
     "sisa": {"arch": "linear", "shards": 2, "slices": 2, "min_steps": 20},
     "convex": {},
 }
+STEPS = {"finetune": {"min_steps": 40}}
+BRIEF = {"min_steps": 5}
+"""Of a network that learns nothing: where only counts, files and equality are looked at."""
+
 N = 24
 
 
@@ -56,7 +60,12 @@ def crowd(**how):
 
 def entry(name: str, **settings):
     cls = METHODS[name] if name in METHODS else FRAUDS[name]
-    return cls(), LEARNERS[cls.learner](**QUICK[cls.learner] | settings)
+    return cls(**STEPS.get(name, {})), LEARNERS[cls.learner](**QUICK[cls.learner] | settings)
+
+
+def brief(name: str):
+    method, learner = entry(name, **BRIEF)
+    return (type(method)(**BRIEF) if name == "finetune" else method), learner
 
 
 CROWD = crowd()
@@ -268,14 +277,14 @@ def counted(monkeypatch) -> list:
 def test_nothing_is_measured_twice(monkeypatch):
     dataset = crowd(private=None, embedder="")
     request, calls = parse_request("random:4", dataset, 0), counted(monkeypatch)
-    first = audit(dataset, request, [entry("retrain")], 0, N)["retrain"]
+    first = audit(dataset, request, [brief("retrain")], 0, N)["retrain"]
     assert len(calls) == N + N // 2
-    again = audit(dataset, request, [entry("retrain")], 0, N)["retrain"]
+    again = audit(dataset, request, [brief("retrain")], 0, N)["retrain"]
     assert len(calls) == N + N // 2
     assert again.to_json() == first.to_json()
-    audit(dataset, request, [entry("retrain")], 0, N + 8)
+    audit(dataset, request, [brief("retrain")], 0, N + 8)
     assert len(calls) == (N + 8) * 3 // 2
-    audit(dataset, request, [entry("finetune")], 0, N)  # only the shadows, for the new method
+    audit(dataset, request, [brief("finetune")], 0, N)  # only the shadows, for the new method
     assert len(calls) == (N + 8) * 3 // 2 + N
 
 
@@ -288,22 +297,24 @@ def test_an_audit_that_was_stopped_goes_on(monkeypatch):
             return len(calls) > 5
 
     with pytest.raises(Cancelled):
-        audit(dataset, request, [entry("retrain")], 0, N, watch=Impatient())
+        audit(dataset, request, [brief("retrain")], 0, N, watch=Impatient())
     done = len(calls) - 1  # the last one was stopped half-way
-    stopped = audit(dataset, request, [entry("retrain")], 0, N)["retrain"]
+    stopped = audit(dataset, request, [brief("retrain")], 0, N)["retrain"]
     assert len(calls) - 1 - done == N + N // 2 - done
     monkeypatch.setenv("FORGET_HOME", str(shadows.downloads()) + "-other")
-    assert audit(dataset, request, [entry("retrain")], 0, N)["retrain"].to_json() \
+    assert audit(dataset, request, [brief("retrain")], 0, N)["retrain"].to_json() \
         == stopped.to_json()
 
 
 def test_nothing_of_private_data_is_written(home):
-    tried(["retrain"], "random:4", crowd())
+    tried(["retrain"], "random:4", crowd(), **BRIEF)
     assert not list(home.rglob("*.safetensors"))
 
 
 def test_more_processes_give_the_same_figures(monkeypatch):
-    alone = found_of("retrain")
+    dataset = crowd()
+    request = parse_request("class:p1", dataset, 0)
+    alone = audit(dataset, request, [brief("retrain")], 0, N)["retrain"]
 
     def each(function, jobs, processes):
         """Other processes may end in any order."""
@@ -313,7 +324,7 @@ def test_more_processes_give_the_same_figures(monkeypatch):
     monkeypatch.setattr(shadows.parallel, "each", each)
     fresh = crowd()
     request = parse_request("class:p1", fresh, 0)
-    several = audit(fresh, request, [entry("retrain")], 0, N, processes=2)["retrain"]
+    several = audit(fresh, request, [brief("retrain")], 0, N, processes=2)["retrain"]
     assert several.to_json() == alone.to_json()
 
 

@@ -31,6 +31,7 @@ QUICK = {
     "convex": [],
 }
 """Settings of each learner with which it trains in moments."""
+STEPS = {"finetune": ["min_steps=40"]}
 SHORT = [word for knob in QUICK["network"] for word in ("--set", knob)]
 VERDICTS = {MATCHES, UNDER, OVER, DAMAGED, UNCHANGED}
 
@@ -59,7 +60,8 @@ def call(*arguments) -> int:
 
 
 def run(data, *arguments, spec="class:2", method="gradient_ascent") -> int:
-    quick = [word for knob in QUICK[METHODS[method].learner] for word in ("--set", knob)]
+    knobs = [*QUICK[METHODS[method].learner], *STEPS.get(method, ())]
+    quick = [word for knob in knobs for word in ("--set", knob)]
     return call("run", data, "--forget", spec, "--method", method, *quick, *arguments)
 
 

@@ -32,18 +32,23 @@ CUT = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with server(copy_home(tmp_path_factory.mktemp("pages") / "home")) as url:
+        yield url
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
-def test_no_choice_and_no_figure_is_cut_off(chrome, tmp_path, width, height):
-    with server(copy_home(tmp_path / "home")) as url:
-        page = opened(chrome, viewport={"width": width, "height": height})
-        for path, shown in PAGES.items():
-            page.goto(f"{url}/{path}")
-            expect(page.get_by_role("heading", name=shown)).to_be_visible(timeout=LONG)
+def test_no_choice_and_no_figure_is_cut_off(chrome, address, width, height):
+    page = opened(chrome, viewport={"width": width, "height": height})
+    for path, shown in PAGES.items():
+        page.goto(f"{address}/{path}")
+        expect(page.get_by_role("heading", name=shown)).to_be_visible(timeout=LONG)
+        settle(page)
+        assert page.evaluate(CUT) == [], path
+        if not path:
+            page.get_by_text("Test digit", exact=True).click()
+            expect(page.get_by_text("Which one of the test set")).to_be_visible(timeout=LONG)
             settle(page)
-            assert page.evaluate(CUT) == [], path
-            if not path:
-                page.get_by_text("Test digit", exact=True).click()
-                expect(page.get_by_text("Which one of the test set")).to_be_visible(timeout=LONG)
-                settle(page)
-                assert page.evaluate(CUT) == []
-        page.context.close()
+            assert page.evaluate(CUT) == []
+    page.context.close()

@@ -961,9 +961,7 @@ def test_forgetting_a_real_person_deletes_their_embeddings_alone(orl, monkeypatc
     assert told["verdict"] == MATCHES
     assert told["certificate"]["covers"] == "head"
     assert told["unknown"]["forgotten_rejected"]["unlearned"] >= .8
-    done = program(orl, "-m", "forget", "run", "faces", "--forget", "samples:0,1", "--method",
-                   "gradient_ascent")
-    assert done.returncode == 0, done.stderr
+    assert cli.main(["run", "faces", "--forget", "samples:0,1", "--method", "gradient_ascent"]) == 0
     assert len(keys["s7"] & embeddings(orl)) == 10  # the data still hold the person
     assert everybody - embeddings(orl) == {dataset.train.keys[row] for row in (0, 1)}
 
@@ -1001,9 +999,8 @@ def test_a_folder_of_real_people_end_to_end(orl, tmp_path, monkeypatch):
         assert any(words in note for note in notes), words
     assert "Friends, learner network, seed 1: 100.00% of the test set right" in done.stdout
     before = embeddings(orl)
-    done = program(orl, "-m", "forget", "run", folder, "--forget", "class:Person s5", "--method",
-                   "certified", "--json", tmp_path / "r.json")
-    assert done.returncode == 0, done.stderr
+    assert cli.main(["run", str(folder), "--forget", "class:Person s5", "--method", "certified",
+                     "--json", str(tmp_path / "r.json")]) == 0
     told = json.loads((tmp_path / "r.json").read_text())
     assert told["dataset"] == "Friends"
     assert told["metrics"]["unlearned"]["test_forget_accuracy"] == 0

@@ -10,15 +10,14 @@ OPERATIONS = ("ask", "teach", "carry_out", "fetch")
 STEP = 150
 """KB of room: none, and enough."""
 
-EVERY = 24
-"""Moments of a long operation, of which one is tried."""
-
 
 @pytest.mark.slow
-def test_under_hard_conditions_nothing_is_lost_and_it_works_afterwards(tmp_path):
+@pytest.mark.parametrize("every", [40, pytest.param(6, marks=pytest.mark.exhaustive)])
+def test_under_hard_conditions_nothing_is_lost_and_it_works_afterwards(tmp_path, every):
+    """``every`` so many moments of a long operation one is tried."""
     if not can_mount(tmp_path):
         pytest.skip("no disk of our own here: it takes root or user namespaces")
-    found = list(tried(STEP, EVERY, OPERATIONS))
+    found = list(tried(STEP, every, OPERATIONS))
     assert [one for one in found if one.faults] == []
     for operation in OPERATIONS:
         check([one for one in found if one.operation == operation], operation)

@@ -2,12 +2,14 @@
 what is left of others is learnt anew, and the ledger says why."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import stat
 
 import pytest
+from conftest import some
 from small_base import ANA, BEN, SMALL, Person, give, quick, tamper
 
 from forget import cli, store
@@ -15,7 +17,16 @@ from forget.errors import ForgetError
 from forget.methods.retrain import Retrain
 from forget.paths import downloads
 from forget.private import machine_key
-from forget.records import commands, database, ledger, lineage, replace, requests, taught
+from forget.records import (
+    bases,
+    commands,
+    database,
+    ledger,
+    lineage,
+    replace,
+    requests,
+    taught,
+)
 from forget.records.check import check
 from forget.records.contributions import contributors, kept
 from forget.records.database import reading
@@ -92,16 +103,42 @@ LOSSES = [(name, loss) for name, losses in {
     for loss in losses]
 
 
-@pytest.fixture(params=LOSSES, ids=lambda one: f"{one[0]}: {one[1].__name__}")
-def lost(request):
-    """Ana and Ben were learnt, Cleo gave something that was not, and the model was lost."""
+FEW = [("network", gone), ("network", a_folder_instead), ("network", row("classes", "'[1, 2]'")),
+       ("sisa", secret_cut), ("convex", secret_gone)]
+"""A loss of each kind."""
+
+
+@pytest.fixture(scope="module")
+def learnt_by(tmp_path_factory):
+    """By learner, a data folder in which Ana and Ben were learnt, and Cleo gave something that was
+    not."""
+    @functools.cache
+    def made(name: str):
+        with pytest.MonkeyPatch.context() as patch:
+            home = tmp_path_factory.mktemp(name)
+            patch.setenv("FORGET_HOME", str(home))
+            patch.setattr(bases, "BASES", {SMALL.name: SMALL})
+            patch.setattr("forget.records.requests.BASES", bases.BASES)
+            give(ANA)
+            give(BEN)
+            teach(SMALL, RETRAIN, quick(name))
+            give(CLEO)
+            return home
+    return made
+
+
+@pytest.fixture
+def lost(request, learnt_by):
+    """A copy of such a folder, in which the model was lost."""
     name, loss = request.param
-    give(ANA)
-    give(BEN)
-    teach(SMALL, RETRAIN, quick(name))
-    give(CLEO)
+    shutil.copytree(learnt_by(name), downloads(), dirs_exist_ok=True)
     loss()
     return name
+
+
+def losses(cases):
+    return pytest.mark.parametrize("lost", cases, indirect=True,
+                                   ids=lambda one: f"{one[0]}: {one[1].__name__}")
 
 
 def entries() -> list[ledger.Entry]:
@@ -122,6 +159,7 @@ def learnt() -> set[str]:
     return {one.contributor for one in lineage.live(SMALL, quick()).learnt()}
 
 
+@losses(LOSSES)
 def test_who_was_learnt_is_forgotten_and_the_others_are_learnt_anew(lost):
     ask(ANA.name, {"small": Retrain()})
     (done,) = carry_out(SMALL, references=0)
@@ -135,6 +173,7 @@ def test_who_was_learnt_is_forgotten_and_the_others_are_learnt_anew(lost):
     assert here.learner.name in (lost, "network") and ANA.name not in here.classes
 
 
+@losses(FEW)
 def test_who_was_never_learnt_is_forgotten_as_well(lost):
     ask(CLEO.name, {"small": Retrain()})
     (done,) = carry_out(SMALL, references=0)
@@ -143,6 +182,7 @@ def test_who_was_never_learnt_is_forgotten_as_well(lost):
     assert intact()
 
 
+@losses(FEW)
 def test_a_start_of_the_program_trains_it_anew(lost):
     assert not requests.is_resumed()
     assert resume() == []
@@ -221,8 +261,6 @@ COMMANDS = (("trace", ANA.name), ("ledger", "verify"), ("ledger", "export"), ("q
 @pytest.fixture(scope="module")
 def in_use(tmp_path_factory):
     """A data folder in which somebody was learnt, somebody waits, and a policy is set."""
-    from forget.records import bases
-
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("in use")
         patch.setenv("FORGET_HOME", str(home))
@@ -236,7 +274,7 @@ def in_use(tmp_path_factory):
         return home
 
 
-@pytest.mark.parametrize(("table", "column"), FIELDS, ids=[".".join(one) for one in FIELDS])
+@pytest.mark.parametrize(("table", "column"), some(FIELDS, 12), ids=map(".".join, FIELDS))
 def test_a_damaged_field_gives_a_sentence_and_never_a_traceback(
         in_use, tmp_path, monkeypatch, capsys, table, column):
     place = FIELDS.index((table, column))

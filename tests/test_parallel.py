@@ -1,6 +1,7 @@
 """Shards trained in other processes: the same bits, whoever does the work and whoever dies."""
 
 import contextlib
+import functools
 import os
 import pickle
 import signal
@@ -61,6 +62,12 @@ def pool():
     loky = joblib.externals.loky.reusable_executor
     if loky._executor is not None:
         loky._executor.shutdown(wait=True, kill_workers=True)
+
+
+@functools.cache
+def long_training():
+    """The model of a long training, made in this process alone."""
+    return trained(learner_of(**LONG))
 
 
 def children() -> set[int]:
@@ -204,7 +211,7 @@ def test_a_killed_process_costs_at_most_a_sentence(two_workers, monkeypatch):
     assert not alive(killer.victim)
     assert killer.steps == LONG["shards"]
     monkeypatch.delenv(parallel.WORKERS)
-    assert same_model(model, trained(learner))
+    assert same_model(model, long_training())
 
 
 def alive(process: int) -> bool:
@@ -305,8 +312,7 @@ def test_a_request_that_is_stopped_leaves_no_client_behind(dask, monkeypatch):
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_no_bit(monkeypatch):
-    learner = learner_of(**LONG)
-    here = trained(learner)
+    learner, here = learner_of(**LONG), long_training()
     with cluster() as (address, processes):
         monkeypatch.setenv(parallel.SCHEDULER, address)
         killer = Killer(processes)

@@ -25,7 +25,7 @@ from forget.faces.people import (
     shares,
     to_dataset,
 )
-from forget.request import parse_request
+from forget.request import Forgotten, keys_of, parse_request
 
 PARTS = ("train", "held_out", "test")
 
@@ -106,6 +106,20 @@ def test_the_split_is_the_documented_one():
                for samples in (made.test, made.held_out, made.train)]
         half, held = len(keys) // 2, int(len(keys) >= 5)
         assert got == [keys[:half], keys[half : half + held], keys[half + held :]]
+
+
+def test_who_is_forgotten_has_keys_of_photos_that_were_left_out_too():
+    """They were looked at, and what is known of them is kept as of any other."""
+    copy, cloud = (Photo("Ben", "again.png", GOOD[0].data),
+                   Photo("Ben", "sky.png", photo(900, faces=0)))
+    made = dataset_of([*GOOD, *photos_of(Anna=0, Ben=0, Cleo=3), copy, cloud])
+    used = {key for part in PARTS for key in getattr(made, part).keys}
+    assert not {copy.key, cloud.key} & used
+    ben = Forgotten((parse_request("class:Ben", made, 0),))
+    assert keys_of(made, ben) == {copy.key, cloud.key} | {
+        one.key for one in GOOD if one.person == "Ben"}
+    some = Forgotten((parse_request("samples:0", made, 0),))
+    assert keys_of(made, some) == {made.train.keys[0]}
 
 
 def test_the_order_in_which_photos_come_changes_nothing():

@@ -12,8 +12,6 @@ from forget.learners.network import Network
 from forget.methods.gradient_ascent import GradientAscent
 from forget.request import parse_request
 
-KILLS = 2
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
@@ -28,9 +26,11 @@ def undisturbed(tmp_path_factory, data) -> dict:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_table(tmp_path, data, undisturbed):
+@pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.exhaustive)])
+def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_table(
+        tmp_path, data, undisturbed, kills):
     draw, home = random.Random(5), Home(tmp_path / "home", data)
-    for _ in range(KILLS):
+    for _ in range(kills):
         # By what is done, not by the clock: how fast that goes depends on who else is at work.
         assert home.kill(home.start(), draw.uniform(0, 0.1), draw.randint(5, 28)) is not None
         assert home.intact()

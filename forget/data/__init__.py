@@ -82,6 +82,7 @@ class Dataset:
     ``feature_processor_seconds``: what the map took, the latter None where it is not known.
     ``embedder``: the name of the public network that turned photos into the rows of ``x``, empty
     where none did.  ``findings``: what was wrong with the files and what was done.
+    ``given``: the keys of all files that came under a class's name, those that were left out too.
     ``private``: for data that a person lent for a session only: what is made from them is kept in
     this dictionary, and nothing is written; None for all others.
     """
@@ -97,6 +98,7 @@ class Dataset:
     feature_processor_seconds: float | None = 0.0
     embedder: str = ""
     findings: tuple[Finding, ...] = ()
+    given: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     private: dict[str, Any] | None = None
 
     @property

@@ -1,5 +1,6 @@
 """From photos with names to a dataset; what is wrong with them is said before it is learnt from."""
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -137,7 +138,16 @@ def to_dataset(name: str, photos: Sequence[Photo], embedder: AnyEmbedder, *,
             own = own[count:]
     samples = {part: _samples(those, people, usable[0].known) for part, those in parts.items()}
     return Dataset(name=name, classes=tuple(people), **samples, embedder=embedder.name,
-                   findings=findings, private=private)
+                   findings=findings, given=_keys_given(photos), private=private)
+
+
+def _keys_given(photos: Sequence[Photo]) -> dict[str, set[str]]:
+    """The keys of all photos that came under a name that can be one."""
+    keys: dict[str, set[str]] = {}
+    for photo in photos:
+        with contextlib.suppress(BadInput):
+            keys.setdefault(person_name(photo.person), set()).add(photo.key)
+    return keys
 
 
 def _alike(people: list[str]) -> list[Finding]:
