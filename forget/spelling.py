@@ -24,8 +24,13 @@ def printable(name: str) -> str:
     >>> printable("a\\nb")
     'a�b'
     """
-    shown = "".join("\ufffd" if is_control(sign) else sign for sign in name)
+    shown = one_line(name)
     return shown if len(shown) <= 2 * MAX_NAME else f"{shown[:2 * MAX_NAME]}…"
+
+
+def one_line(text: str) -> str:
+    """The same with a sign for all that breaks the line, moves the cursor or cannot be seen."""
+    return "".join("\ufffd" if is_control(sign) else sign for sign in text)
 
 
 def is_control(sign: str) -> bool:

@@ -361,15 +361,21 @@ ABANDONED_SECONDS = 3600
 """A temporary file of this age belongs to a process that is gone."""
 
 
+def abandoned() -> Iterator[Path]:
+    """The files that killed processes left half-written, anywhere in the data folder."""
+    for path in downloads().rglob(".*"):
+        with suppress(FileNotFoundError):  # its writer was quicker, and gave it its name
+            if (TEMPORARY.fullmatch(path.name) and path.is_file()
+                    and time.time() - path.stat().st_mtime > ABANDONED_SECONDS):
+                yield path
+
+
 def sweep() -> None:
-    """Delete what killed processes left half-written anywhere in the data folder."""
+    """Delete what killed processes left half-written."""
     home = downloads()
     with on_disk():
-        for path in home.rglob(".*"):
-            with suppress(FileNotFoundError):  # its writer was quicker, and gave it its name
-                if (TEMPORARY.fullmatch(path.name) and path.is_file()
-                        and time.time() - path.stat().st_mtime > ABANDONED_SECONDS):
-                    path.unlink()
+        for path in abandoned():
+            path.unlink(missing_ok=True)
         for folder in home.glob(f"{PARTIAL}*"):
             try:
                 with locked(folder.name.removeprefix(PARTIAL)).acquire(timeout=0), \

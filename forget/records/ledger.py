@@ -14,6 +14,7 @@ Hash chains: Haber and Stornetta 1991, https://doi.org/10.1007/BF00196791.
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import hmac
 import itertools
@@ -80,11 +81,11 @@ class Entry:
     previous: str
     hash: str
 
-    @property
+    @functools.cached_property
     def expected(self) -> str:
         """sha256 over everything else in the entry, the hash of the one before included."""
-        plain = dataclasses.asdict(self)
-        del plain["hash"]
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+                 if field.name != "hash"}
         return hashlib.sha256(_text(plain).encode()).hexdigest()
 
 
