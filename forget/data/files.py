@@ -28,6 +28,7 @@ import requests
 
 from forget.errors import BadInput, Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
 from forget.paths import downloads, make_folder
+from forget.spelling import printable_path
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +267,8 @@ def read_limited(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise BadInput(f"'{path}' cannot be read ({error.strerror}): give a file") from error
+        raise BadInput(f"'{printable_path(path)}' cannot be read ({error.strerror}): give a file"
+                       ) from error
     if len(data) > limit:
         raise BadInput(f"'{path}' has over {limit >> 20} MB: give a smaller file")
     return data
