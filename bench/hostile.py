@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests import hostile, hostile_words  # noqa: F401 - the second adds kinds to the first
+from tests import hostile, hostile_ways  # noqa: F401 - the second adds kinds to the first
 from tests.sandbox import GROWTH, SECONDS, Fed, feed
 from tests.wire import attack, queries
 

@@ -126,12 +126,16 @@ def _named(files: Iterable[Any]) -> dict[str, str]:
     files = [(PurePath(file.path), file.id) for file in files]
     several = Counter(path.name.lower() for path, _ in files)
     named: dict[str, str] = {}
+    used: set[str] = set()
+    numbers: Counter[str] = Counter()
     for path, file_id in files:
         parts = [part for part in path.parts if part not in ("..", path.anchor)]
         name = _safe(path.name if several[path.name.lower()] == 1 else "-".join(parts))
-        unique, number = name, 2
-        while unique.lower() in map(str.lower, named):
-            unique, number = f"{PurePath(name).stem} ({number}){PurePath(name).suffix}", number + 1
+        unique, lower = name, name.lower()
+        while unique.lower() in used:
+            numbers[lower] += 1
+            unique = f"{PurePath(name).stem} ({numbers[lower] + 1}){PurePath(name).suffix}"
+        used.add(unique.lower())
         named[unique] = file_id
     return named
 

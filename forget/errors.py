@@ -3,11 +3,20 @@
 A page shows ``str(error)`` as it stands; the command line prints it and ends with ``exit_status``.
 """
 
+from forget.spelling import one_line
+
 
 class ForgetError(Exception):
-    """Anything that this library refuses or fails to do."""
+    """Anything that this library refuses or fails to do.
+
+    Whatever stands in a message, such as a file's name, it is shown as one line that moves no
+    cursor.
+    """
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class BadInput(ForgetError):

@@ -1,6 +1,7 @@
 """Everything that lies in the data folder, by kind: nothing is left out."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def inventory() -> list[Part]:
 def _files(folder: Path) -> Iterator[Path]:
     """All files below a folder; folders that are linked into it count as its own."""
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir():
-            yield from (path for path in entry.rglob("*") if path.is_file())
-        elif entry.is_file():
+        if os.path.isdir(entry):
+            yield from (path for path in entry.rglob("*") if os.path.isfile(path))
+        elif os.path.isfile(entry):
             yield entry
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from forget.data.files import check_writable, write_atomically
 from forget.errors import BadInput, CannotWrite
+from forget.spelling import printable_path
 
 
 def check_file(path: Path) -> None:
@@ -99,5 +100,5 @@ def _refusing(path: Path) -> Iterator[None]:
         yield
     except (OSError, CannotWrite) as error:
         why = error.__cause__ if isinstance(error, CannotWrite) else error
-        raise BadInput(f"cannot write '{path}' ({why.strerror}); choose another place"
-                       ) from error
+        raise BadInput(f"cannot write '{printable_path(path)}' ({why.strerror}); choose another "
+                       "place") from error

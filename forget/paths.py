@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from forget.errors import BadInput
+from forget.spelling import printable_path
 
 OWN = frozenset({"trained", "features", "embeddings", "people", "facenet",
                  "runs", "audits", "taught"})
@@ -67,5 +68,5 @@ def _mode(path: str | Path) -> int:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return 0
     except OSError as error:
-        raise BadInput(f"'{path}' cannot be looked at ({error.strerror}); give another path"
-                       ) from error
+        raise BadInput(f"'{printable_path(path)}' cannot be looked at ({error.strerror}); give "
+                       "another path") from error

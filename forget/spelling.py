@@ -7,6 +7,9 @@ from collections.abc import Iterable
 MAX_NAME = 80
 """Letters of a name, and twice as many of one that is shown."""
 
+MAX_PATH = 1024
+"""Letters of a path that is shown whole."""
+
 JOINERS = "\u200c\u200d"
 """Invisible signs that words in several scripts, and some emoji, are made with."""
 
@@ -24,8 +27,19 @@ def printable(name: str) -> str:
     >>> printable("a\\nb")
     'a�b'
     """
-    shown = "".join("\ufffd" if is_control(sign) else sign for sign in name)
+    shown = one_line(name)
     return shown if len(shown) <= 2 * MAX_NAME else f"{shown[:2 * MAX_NAME]}…"
+
+
+def printable_path(path: object) -> str:
+    """A path as it can be shown: whole, unless it is longer than any that leads somewhere."""
+    shown = one_line(str(path))
+    return shown if len(shown) <= MAX_PATH else printable(shown)
+
+
+def one_line(text: str) -> str:
+    """The same with a sign for all that breaks the line, moves the cursor or cannot be seen."""
+    return "".join("\ufffd" if is_control(sign) else sign for sign in text)
 
 
 def is_control(sign: str) -> bool:

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -227,10 +228,19 @@ def foreign_files() -> list[Path]:
     Its own sub-folders, and hidden ones, are passed over.
     """
     shipped, home = manifest(), downloads()
-    folders = [home, *(path for path in sorted(home.iterdir()) if path.is_dir()
+    folders = [home, *(path for path in _entries(home) if os.path.isdir(path)
                        and path.name not in OWN and not path.name.startswith("."))]
-    return [path for folder in folders for path in sorted(folder.iterdir())
-            if path.suffix.lower() in SUFFIXES and path.is_file() and path.name not in shipped]
+    return [path for folder in folders for path in _entries(folder)
+            if path.suffix.lower() in SUFFIXES and os.path.isfile(path)
+            and path.name not in shipped]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where it may not be looked into."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def is_own(path: Path) -> bool:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from forget.data.files import Progress
 from forget.errors import BadInput
+from forget.spelling import printable
 from forget.watch import Watch
 
 MAX_SEED = 2**63 - 1
@@ -29,8 +30,8 @@ def unsaid(error: OSError) -> int:
     Whoever reads may have had enough, as ``head`` has: then nothing more is said to them, also by
     Python at its end.
     """
-    what = (f"'{error.filename}' could not be read or written" if error.filename else
-            "not all that was printed was taken")
+    what = (f"'{printable(str(error.filename))}' could not be read or written"
+            if error.filename else "not all that was printed was taken")
     with contextlib.suppress(OSError):
         print(f"forget: {what} ({error.strerror})", file=sys.stderr, flush=True)
     for stream in (sys.stdout, sys.stderr):
@@ -78,7 +79,8 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
-            raise BadInput(f"'{pair}' is not KNOB=VALUE; write for example --set epochs=2")
+            raise BadInput(f"'{printable(pair)}' is not KNOB=VALUE; write for example --set "
+                           "epochs=2")
         assigned[name] = value
     return assigned
 

@@ -23,14 +23,19 @@ PNG = "data:image/png;base64,"
 for _kind in KINDS:
     hostile.TRICKS[_kind] = []
 hostile.KINDS += KINDS
-hostile.SUFFIX |= {"canvas": "bin", "labels": "npz", "link": "txt", "arguments": "json"}
+hostile.SUFFIX |= {"canvas": "bin", "labels": "npz", "link": "txt", "arguments": "txt"}
 
 
 def plain(kind: str) -> bytes:
     """One of these with nothing wrong."""
     return {"canvas": lambda: message(sent(PNG + base64.b64encode(drawn()).decode())),
             "labels": npz, "link": lambda: b"https://drive.google.com/drive/folders/1Z2mHXy4C7",
-            "arguments": lambda: json.dumps(["trace", "Ana"]).encode()}[kind]()
+            "arguments": lambda: line(["trace", "Ana"])}[kind]()
+
+
+def line(words: list[str]) -> bytes:
+    """A command line as the system keeps it: whatever bytes it has between its NULs, it is one."""
+    return b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
 
 
 hostile.MORE_GOOD.update(dict.fromkeys(KINDS, plain))
@@ -187,7 +192,7 @@ COMMANDS = (
 for _number, _path in enumerate(PATHS):
     def _make(draw, path=_path, number=_number):
         command = COMMANDS[number % len(COMMANDS)] if number < 2 else draw.choice(COMMANDS)
-        return json.dumps([path if word == "PATH" else word for word in command]).encode()
+        return line([path if word == "PATH" else word for word in command])
 
     _make.__name__ = f"path {_path[:20]!a} ({len(_path)})"
     hostile.TRICKS["arguments"].append(_make)

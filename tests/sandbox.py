@@ -13,16 +13,19 @@ import dataclasses
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import gdown
 from streamlit.components.v2.bidi_component.serialization import BidiComponentSerde
@@ -31,15 +34,31 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from forget import cli, drive, store
 from forget.adopt import adopt
 from forget.data import canvas as drawing
+from forget.data import find_dataset
+from forget.data.folder import Folder
 from forget.data.images import digit_from_drawing, digit_from_picture, read_image, read_photo
+from forget.data.mnist import Mnist
 from forget.data.npz import Npz
 from forget.device import use_fixed_threads
-from forget.errors import BadInput, ForgetError
+from forget.errors import BadImage, BadInput, ForgetError
+from forget.faces import kept
 from forget.faces.archive import photos_from_zip
+from forget.faces.people import Photo, natural, person_name
+from forget.learners import learner_for
+from forget.methods import METHODS
 from forget.paths import downloads
+from forget.records import database, ledger, lineage, requests, trace
+from forget.records.bases import BASES, Base, base_called
+from forget.records.contributions import contributors, samples_of
+from forget.records.contributions import kept as kept_samples
+from forget.request import parse_request
+from forget.spelling import is_control, nearest
+from forget.terminal import assignments
 from forget.verify import verify
 from tests import hostile, hostile_words
+from ui.address import whole_number
 from ui.messages import without_unreadable
+from ui.words import told
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 5.0
@@ -47,6 +66,15 @@ SECONDS = 5.0
 
 GROWTH = 500
 """MiB by which a process may grow; it is killed at eight times that."""
+
+MOST_SAID = 2_000
+"""Letters of what is said of a name."""
+
+GIVEN = "a/given"
+"""The folder within FOLDER in which a folder lies that somebody gives."""
+
+ROWS = "rows.npz"
+"""Good arrays within FOLDER, which a command line calls DATA."""
 
 PLACE = "a/b/c/d"
 """The folder within FOLDER in which files are decoded: deep, so that ``..`` leads to a place that
@@ -97,13 +125,15 @@ def feed(folder: Path, files: int = 0, seed: int = 0, tricks: Sequence[str] = ()
     environment = os.environ | {"FORGET_HOME": str(folder / "a/home"), "HOME": str(folder / "a"),
                                 "TMPDIR": str(folder / "a/tmp"), "PYTHONPATH": str(ROOT),
                                 "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-m", "tests.hostile_words", folder, "--files", str(files),
+    subprocess.run([sys.executable, "-m", "tests.hostile_ways", folder, "--files", str(files),
                     "--seed", str(seed), "--tricks", *tricks], cwd=folder / PLACE, env=environment,
                    check=True)
     done = subprocess.run([sys.executable, "-m", "tests.sandbox", folder], cwd=folder / PLACE,
                           env=environment, text=True, stdout=subprocess.PIPE, check=True)
     how = json.loads((folder / "how.json").read_text())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
+    if missing := how.keys() - {row["name"] for row in rows}:
+        raise RuntimeError(f"{len(missing)} files were made and not decoded: {sorted(missing)[0]}")
     return [Fed(how=how[row["name"]], **row | {"touched": tuple(row["touched"])}) for row in rows]
 
 
@@ -176,26 +206,6 @@ def canvas(path: Path) -> None:
             digit_from_drawing(rgba)
 
 
-def text(data: bytes) -> str:
-    """What a person may paste: any bytes are some text."""
-    try:
-        return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def command_line(data: bytes) -> list[str]:
-    """A list of words, or, where damage left none, the words in it; none holds a NUL, as in any
-    command line."""
-    try:
-        words = json.loads(data)
-    except ValueError:
-        words = None
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        words = text(data).split()
-    return [word.replace("\0", "") for word in words]
-
-
 def link(path: Path) -> None:
     """No connection is made: what would fetch says that nothing is there."""
     def nothing(*_, **__):
@@ -203,22 +213,138 @@ def link(path: Path) -> None:
 
     gdown.download = gdown.download_folder = nothing
     drive.locked = drive.scratch = lambda name: contextlib.nullcontext(path.parent)
-    drive.fetch_drive(text(path.read_bytes()))
+    drive.fetch_drive(text(path))
 
 
 def arguments(path: Path) -> None:
     """A command, which must end in one sentence on standard error."""
+    words, rows = path.read_bytes().split(b"\0"), path.parent.parent / ROWS
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            status = cli.main(command_line(path.read_bytes()))
-    except SystemExit as left:
-        status, said = left.code, io.StringIO("left out: usage")
-    lines = said.getvalue().splitlines()
-    if status not in (0, 1, 2) or (status and len(lines) != 1):
-        raise RuntimeError(f"status {status}: {lines[:3]}")
+            status = cli.main([os.fsdecode(word).replace("DATA", str(rows)) for word in words])
+    except SystemExit as left:  # argparse's, behind its usage
+        status = left.code
+        if status and not re.match(r"usage: .*\n(?s:.*)\S+: error: .*\n\Z", said.getvalue()):
+            raise RuntimeError(f"no usage: {said.getvalue()[:200]}") from left
+        said = io.StringIO(said.getvalue().rpartition(": error: ")[2])
+    if status not in (0, 1, 2) or (status and not is_a_line(said.getvalue().removesuffix("\n"))):
+        raise RuntimeError(f"status {status}: {said.getvalue()[:200]!r}")
     if status:
-        raise BadInput(lines[0])
+        raise BadInput(said.getvalue().removesuffix("\n"))
+
+
+def text(path: Path) -> str:
+    """A text as it comes from a command line, with bytes that are no letters."""
+    return os.fsdecode(path.read_bytes())
+
+
+def is_a_line(said: str) -> bool:
+    """Whether it says something and moves no cursor."""
+    return bool(said.strip()) and not any(map(is_control, said))
+
+
+def folder(path: Path) -> None:
+    """A folder of people that somebody names, and what is found wrong with it."""
+    photos, findings = Folder(str(path.parent.parent / GIVEN / "photos")).read()
+    looked_at(photos, findings)
+
+
+def people(path: Path) -> None:
+    """The same where kept photos lie: they are looked at whenever a person is asked for."""
+    for one in sorted(kept.kept_people())[:5]:
+        trace.held(one)
+    looked_at(kept.kept_photos(), [])
+
+
+def looked_at(photos: list[Photo], findings: list) -> None:
+    for photo in photos[:20]:
+        with contextlib.suppress(BadImage):
+            read_photo(photo.data)
+    said = [*map(str, findings), *(photo.called for photo in photos)]
+    if wrong := [one for one in said if not is_a_line(one)]:
+        raise RuntimeError(f"said: {wrong[0][:99]!r}")
+    for person in {photo.person for photo in photos}:
+        person_name(person)
+
+
+def records(path: Path) -> None:
+    """The records that stand where the program keeps its own: everything that only looks."""
+    first = None
+    for look in (contributors, lambda: cli.main(["ledger", "verify"]), exported,
+                 lambda: [requests.waiting(base) for base in BASES.values()],
+                 lambda: [requests.policy(base) for base in BASES.values()],
+                 lambda: [taken(base) for base in BASES.values()],
+                 lambda: [lineage.learner_of(base) for base in BASES.values()],
+                 lambda: [lineage.loss_of(base) for base in BASES.values()],
+                 lambda: trace.held("Ana")):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(
+                    io.StringIO()):
+                look()
+        except ForgetError as error:
+            first = first or error
+    if first:
+        raise first
+
+
+def exported() -> None:
+    with database.reading() as db:
+        ledger.read_export(ledger.export_text(db))
+
+
+def taken(base: Base) -> None:
+    samples = kept_samples(base)
+    if samples:
+        samples_of(samples, tuple("0123456789"), 1)
+
+
+def export(path: Path) -> None:
+    """A ledger that was exported, and one that must begin with it."""
+    said = io.StringIO()
+    against = ["--against", str(path)] if path.stat().st_size < 1 << 20 else []
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = cli.main(["ledger", "verify", str(path), *against])
+    if wrong := [one for one in said.getvalue().split("\n")[:200] if one and not is_a_line(one)]:
+        raise RuntimeError(f"said: {wrong[0][:99]!r}")
+    if status:
+        raise BadInput(said.getvalue().splitlines()[-1])
+
+
+def name(path: Path) -> None:
+    """A name wherever one can be typed; each place may refuse it."""
+    given, first = text(path), None
+    for take in (person_name, kept.folder_of, lambda one: nearest(one, [one, "Ana"]),
+                 lambda one: parse_request(f"class:{one}", hostile.digits(), 0),
+                 lambda one: parse_request(one, hostile.digits(), 0), find_dataset, base_called,
+                 *(base.label for base in BASES.values()), natural, whole_number(1, 10),
+                 lambda one: assignments([one]), lambda one: learner_for(Mnist(), one, {}),
+                 lambda one: METHODS[one], lambda one: trace.held(one)):
+        try:
+            take(given)
+        except ForgetError as error:
+            told(error).encode()  # as a page sends it
+            if not is_a_line(str(error)) or len(str(error)) > MOST_SAID:
+                raise RuntimeError(f"{len(str(error))} letters: {str(error)[:99]!r}") from error
+            first = first or error
+    if first:
+        raise first
+
+
+def drives(path: Path) -> None:
+    """Names of files in somebody's folder of Drive."""
+    try:
+        names = json.loads(path.read_bytes())
+        names = [one for one in names if isinstance(one, str)]
+    except (ValueError, TypeError, RecursionError):
+        names = path.read_bytes().decode(errors="replace").splitlines()
+    named = drive._named(SimpleNamespace(path=one, id=str(n)) for n, one in enumerate(names))
+    for one in named:
+        if Path(one).name != one or len(one) > 2 * drive.LONGEST or not is_a_line(one):
+            raise RuntimeError(f"called {one[:99]!r}")
+        one.encode()
+    if len({one.lower() for one in named}) != len(names):
+        raise RuntimeError("two files have one name")
 
 
 def raise_unless_read(checks: list) -> None:
@@ -231,7 +357,8 @@ DECODERS = {
     "png": picture, "jpeg": picture, "webp": picture, "zip": photos, "npz": arrays,
     "safetensors": checkpoint, "pt": checkpoint, "model": own_model, "manifest": manifest,
     "certificate": certificate, "verifymodel": certified_model, "secret": secret,
-    "canvas": canvas, "labels": arrays, "link": link, "arguments": arguments,
+    "canvas": canvas, "labels": arrays, "link": link, "arguments": arguments, "folder": folder,
+    "people": people, "records": records, "export": export, "name": name, "drive": drives,
 }  # fmt: skip
 
 
@@ -243,13 +370,44 @@ def main() -> None:
     use_fixed_threads()
     hostile.use(folder / "honest")
     hostile.digits(), hostile.rows()  # made before, so that no file's process has to
+    (folder / ROWS).write_bytes(hostile.npz())
     shutil.copy(hostile.honest().model, downloads() / "shipped.safetensors")
     for path in sorted((folder / "files").iterdir()):
-        in_place = downloads() / store.MANIFEST
-        if path.name.startswith("manifest-"):
-            shutil.copy(path, in_place)  # before its process begins, which writes nothing then
-        print(json.dumps(fed_alone(path, folder)), flush=True)
-        in_place.unlink(missing_ok=True)
+        with laid_out(path):
+            print(json.dumps(fed_alone(path, folder)), flush=True)
+
+
+@contextlib.contextmanager
+def laid_out(path: Path) -> Iterator[None]:
+    """The file where the program looks for it, before its process begins, which writes nothing
+    then."""
+    kind = path.name.partition("-")[0]
+    place = {"manifest": downloads() / store.MANIFEST, "records": database.path(),
+             "folder": path.parent.parent / GIVEN, "people": kept.folder()}.get(kind)
+    if place is None:
+        yield
+        return
+    if kind in ("folder", "people"):
+        unpack(path, place / "photos" if kind == "folder" else place)
+    else:
+        shutil.copy(path, place)
+    try:
+        yield
+    finally:
+        if place.is_dir():
+            shutil.rmtree(place)
+        for left in place.parent.glob(f"{place.name}*"):
+            left.unlink()
+
+
+def unpack(path: Path, place: Path) -> None:
+    """A tar as far as it can be read, in a folder that nothing of it leads out of."""
+    place.mkdir(parents=True)
+    with contextlib.suppress(tarfile.TarError, OSError, ValueError, EOFError), tarfile.open(
+            path, errors="surrogateescape") as archive:
+        for one in archive:
+            with contextlib.suppress(tarfile.TarError, OSError, ValueError):
+                archive.extract(one, place, filter="tar")
 
 
 def fed_alone(path: Path, folder: Path) -> dict:
@@ -272,6 +430,8 @@ def fed_alone(path: Path, folder: Path) -> dict:
         outcome, detail = "crashed", killed or f"ended with {status}"
     touched = [line["touched"] for line in said if "touched" in line]
     touched += [f"{name} (found there)" for name in _changed(before, listing(folder))]
+    if path.name.startswith("records-"):  # its own log, and what reading it wrote
+        touched = [one for one in touched if database.NAME not in one]
     return {"name": path.name, "outcome": outcome, "detail": detail, "seconds": seconds,
             "busy": usage.ru_utime + usage.ru_stime,
             "growth": usage.ru_maxrss / 1024 - at_first, "touched": touched}

@@ -28,6 +28,7 @@ import requests
 
 from forget.errors import BadInput, Cancelled, CannotWrite, DamagedFile, ForgetError, SourceDown
 from forget.paths import downloads, make_folder
+from forget.spelling import printable_path
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +267,8 @@ def read_limited(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise BadInput(f"'{path}' cannot be read ({error.strerror}): give a file") from error
+        raise BadInput(f"'{printable_path(path)}' cannot be read ({error.strerror}): give a file"
+                       ) from error
     if len(data) > limit:
         raise BadInput(f"'{path}' has over {limit >> 20} MB: give a smaller file")
     return data
@@ -361,15 +363,21 @@ ABANDONED_SECONDS = 3600
 """A temporary file of this age belongs to a process that is gone."""
 
 
+def abandoned() -> Iterator[Path]:
+    """The files that killed processes left half-written, anywhere in the data folder."""
+    for path in downloads().rglob(".*"):
+        with suppress(FileNotFoundError):  # its writer was quicker, and gave it its name
+            if (TEMPORARY.fullmatch(path.name) and path.is_file()
+                    and time.time() - path.stat().st_mtime > ABANDONED_SECONDS):
+                yield path
+
+
 def sweep() -> None:
-    """Delete what killed processes left half-written anywhere in the data folder."""
+    """Delete what killed processes left half-written."""
     home = downloads()
     with on_disk():
-        for path in home.rglob(".*"):
-            with suppress(FileNotFoundError):  # its writer was quicker, and gave it its name
-                if (TEMPORARY.fullmatch(path.name) and path.is_file()
-                        and time.time() - path.stat().st_mtime > ABANDONED_SECONDS):
-                    path.unlink()
+        for path in abandoned():
+            path.unlink(missing_ok=True)
         for folder in home.glob(f"{PARTIAL}*"):
             try:
                 with locked(folder.name.removeprefix(PARTIAL)).acquire(timeout=0), \

@@ -2,16 +2,20 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 from forget.data.files import on_disk, write_atomically
+from forget.errors import BadInput
 from forget.faces.archive import SUFFIXES, is_junk, photos_from_folder
 from forget.faces.people import Photo, person_name
 from forget.paths import downloads
+from forget.spelling import MAX_NAME
 
 FOLDER = "people"
 
@@ -23,6 +27,9 @@ LONGEST_NAME = 200
 
 NAME = "name.txt"
 """Holds a person's name that no folder can have."""
+
+LONGEST_NAME_FILE = 4 * MAX_NAME
+"""Bytes of the longest name."""
 
 
 def folder() -> Path:
@@ -42,8 +49,13 @@ def folder_of(person: str) -> Path:
 def kept_people() -> set[str]:
     """Whose photos lie there, by the folders alone: no photo is read."""
     places = folder().iterdir() if folder().is_dir() else ()
-    return {_kept_name(place) for place in places if place.is_dir() and not is_junk(place.name)
-            and any(path.is_file() for path in place.rglob("*"))}
+    return {_kept_name(place) for place in places if files_in(place) and not is_junk(place.name)}
+
+
+def files_in(place: Path) -> list[Path]:
+    """The files in a person's folder; none where it is a link, which may lead anywhere."""
+    return [] if place.is_symlink() else sorted(
+        path for path in place.rglob("*") if os.path.isfile(path))
 
 
 def kept_photos() -> list[Photo]:
@@ -56,9 +68,12 @@ def kept_photos() -> list[Photo]:
 
 
 def _kept_name(place: Path) -> str:
-    """Whose photos lie in a folder: it is called so, or a file in it says so."""
+    """Whose photos lie in a folder: it is called so, or a file in it says so, if that is a name."""
     said = place / NAME
-    return said.read_text(encoding="utf-8") if said.is_file() else unquote(place.name)
+    if said.is_file() and not said.is_symlink():
+        with suppress(OSError, UnicodeDecodeError, BadInput), said.open("rb") as file:
+            return person_name(file.read(LONGEST_NAME_FILE + 1).decode())
+    return unquote(place.name)
 
 
 def keep(photos: Iterable[Photo]) -> None:

@@ -15,6 +15,7 @@ from forget.faces import passed_over
 from forget.faces.embed import folder_of, key_of, the_face_meant, try_embed
 from forget.faces.embedders import find_embedder
 from forget.faces.people import person_name
+from forget.spelling import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Digits(Base):
 
     def label(self, text: str) -> str:
         if text.strip() not in tuple("0123456789"):
-            raise BadInput(f"“{text}” is no digit: label a drawing with 0 to 9")
+            raise BadInput(f"“{printable(text)}” is no digit: label a drawing with 0 to 9")
         return text.strip()
 
 
@@ -145,5 +146,5 @@ BASES: dict[str, Base] = {base.name: base for base in (Digits(), Faces())}
 def base_called(name: str) -> Base:
     """The base of a name; :class:`~forget.errors.BadInput` for one that nobody can teach."""
     if name not in BASES:
-        raise BadInput(f"'{name}' cannot be taught; choose one of {', '.join(BASES)}")
+        raise BadInput(f"'{printable(name)}' cannot be taught; choose one of {', '.join(BASES)}")
     return BASES[name]

@@ -25,7 +25,11 @@ from forget.terminal import Bars, add_common, assignments, count
 from forget.warm import warm
 from forget.words import agreeing, counted
 
-MAX_EXPORT = 100 << 20
+MAX_EXPORT = 32 << 20
+"""Bytes of an exported ledger: some 80,000 entries, which take three seconds."""
+
+MOST_FAULTS = 100
+"""Of a ledger, that are said one by one."""
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 
@@ -278,8 +282,10 @@ def _ledger(options: argparse.Namespace) -> None:
         faults += ledger.extends(chain, earlier)
     for note in verified.notes:
         print(f"note: {note}", file=sys.stderr)
-    for fault in faults:
+    for fault in faults[:MOST_FAULTS]:
         print(f"NO: {fault}")
+    if (more := len(faults) - MOST_FAULTS) > 0:
+        print(f"NO: and {counted(more, 'fault')} more")
     if faults:
         raise NotVerified("the ledger does not verify")
     print(f"verified: {counted(verified.count, 'entry', 'entries')}")

@@ -268,6 +268,8 @@ def _migrate(db: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise DamagedFile(f"{NAME} was written by a newer version of this program (schema "
                           f"{version}, known up to {len(MIGRATIONS)}): update the program")
+    if version < 0:
+        raise DamagedFile(DAMAGED)
     while version < len(MIGRATIONS):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -308,6 +310,8 @@ def _plainly() -> Iterator[None]:
         raise _said(error) from error
 
 
+DAMAGED = f"{NAME} is damaged: restore it, with the files beside it of the same name, from a copy"
+
 UNWRITTEN = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 """What SQLite says where it may only read."""
 
@@ -335,6 +339,5 @@ def _said(error: sqlite3.DatabaseError) -> Exception:
             return CannotWrite(UNWRITABLE.format(downloads()))
         case (sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR |
               sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG):
-            return DamagedFile(f"{NAME} is damaged: restore it, with the files beside it of the "
-                               "same name, from a copy")
+            return DamagedFile(DAMAGED)
     return error

@@ -14,6 +14,7 @@ Hash chains: Haber and Stornetta 1991, https://doi.org/10.1007/BF00196791.
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import hmac
 import itertools
@@ -80,12 +81,15 @@ class Entry:
     previous: str
     hash: str
 
-    @property
+    @functools.cached_property
     def expected(self) -> str:
         """sha256 over everything else in the entry, the hash of the one before included."""
-        plain = dataclasses.asdict(self)
-        del plain["hash"]
+        plain = {name: getattr(self, name) for name in HASHED}
         return hashlib.sha256(_text(plain).encode()).hexdigest()
+
+
+HASHED = tuple(field.name for field in dataclasses.fields(Entry) if field.name != "hash")
+"""The fields of an entry that its hash is over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +124,12 @@ class Verified:
         return not self.faults and not self.reopened
 
 
+ONE_WAY = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def _text(plain: Any) -> str:
     """The one way in which an entry is hashed, whatever order its parts have in a file."""
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return ONE_WAY.encode(plain)
 
 
 def now() -> str:

@@ -17,6 +17,7 @@ import torch
 
 from forget.certificate import issue
 from forget.data import Dataset
+from forget.data.files import abandoned, sweep
 from forget.device import derive, generator
 from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged, ForgetError
 from forget.faces import kept as kept_on_disk
@@ -243,6 +244,7 @@ def _learn_again(base: Base, done: list[Done], watch: Watch) -> None:
 def resume(watch: Watch = UNWATCHED) -> list[Done]:
     """Finish what a killed process left, and carry out what is due, in every base."""
     if not database_path().is_file():
+        sweep()  # a comparison or a fetch may have been killed that needs no records
         return []
     with changing(watch):
         for base in BASES.values():
@@ -253,8 +255,8 @@ def resume(watch: Watch = UNWATCHED) -> list[Done]:
 
 def is_resumed() -> bool:
     """Whether :func:`resume` has nothing to do."""
-    return is_tidy() and not any(due(base) or to_learn_again(base) or loss_of(base)
-                                 for base in BASES.values())
+    return is_tidy() and not any(abandoned()) and not any(
+        due(base) or to_learn_again(base) or loss_of(base) for base in BASES.values())
 
 
 def _group(asked: Sequence[Asked]) -> list[Asked]:

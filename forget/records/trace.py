@@ -82,8 +82,7 @@ def held(name: str) -> Held:
     """What the records say; nothing for a name that they do not know."""
     name = person_name(name)
     folder = kept_on_disk.folder_of(name)
-    photos = sorted(str(path.relative_to(downloads())) for path in folder.rglob("*")
-                    if path.is_file()) if folder.is_dir() else []
+    photos = [str(path.relative_to(downloads())) for path in kept_on_disk.files_in(folder)]
     samples = [one for base in BASES.values() for one in kept(base, name)]
     with reading() as db:
         who = db.execute("SELECT * FROM contributor WHERE name = ?", (name,)).fetchone()
