@@ -30,7 +30,7 @@ def warn_of(findings: Sequence[Finding], line: str = "") -> None:
     short = [in_short(group) for group in grouped(findings)]
     said = told(short[0]) if len(short) == 1 and not line else _bullets(short)
     st.warning("\n\n".join([*([told(line)] if line else []), said]),
-               icon=":material/error:")
+               icon=":material/info:")
     _in_full(findings)
 
 
