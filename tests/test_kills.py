@@ -17,6 +17,7 @@ from tests.judged_records import Judge
 from tests.killed_records import Journal, Moments, Worker, bundle_at, killed
 from tests.small_base import SMALL
 
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [6, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice_and_nothing_comes_back(

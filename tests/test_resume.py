@@ -12,6 +12,7 @@ from forget.learners.network import Network
 from forget.methods.gradient_ascent import GradientAscent
 from forget.request import parse_request
 
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return save_data(tmp_path_factory.mktemp("data"))
