@@ -5,6 +5,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 
+# Where a machine says that no compiled file is kept, every process would compile all of them anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -44,9 +44,9 @@ def main() -> None:
         show(fed, hostile.KINDS)
         began = time.perf_counter()
         fed = attack(Path(folder), [hostile.words(make) for make in hostile.TRICKS["canvas"]],
-                     list(queries())[::QUERIES])
+                     list(queries())[::QUERIES], more=True)
     print(f"\n{len(fed)} messages to a server in {time.perf_counter() - began:.0f} s\n")
-    show(fed, ("sent", "query"))
+    show(fed, ("sent", "query", "frame", "widget", "request", "dropped"))
 
 
 def show(fed: list[Fed], kinds: Iterable[str]) -> None:

@@ -11,6 +11,9 @@ import pytest
 from browser import ROOT
 from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.state.session_state import Serialized, WStates
 from streamlit.testing.v1 import AppTest
 
 from forget.data import canvas, images
@@ -20,6 +23,7 @@ from ui import uploads
 from ui.canvas import SIDE
 from ui.frame import warm_up
 from ui.messages import Messages, without_unreadable
+from ui.values import believe_what_fits
 
 STROKE = {"type": "Path", "path": [["M", 10, 20], ["Q", 10, 20, 30.5, 40], ["L", 50, 60]],
           "stroke": "#000000", "strokeWidth": 18, "fill": None, "left": 3.5, "visible": True}
@@ -215,6 +219,21 @@ def test_what_is_no_message_closes_the_connection_without_a_trace(data):
 
     asyncio.run(Messages(app)({"type": "websocket"}, receive, send))
     assert [one["type"] for one in (*sent, *got)] == ["websocket.close", "websocket.disconnect"]
+
+
+@pytest.mark.parametrize(("kind", "value"), [
+    ("double_value", float("nan")), ("double_value", float("inf")), ("string_value", "3"),
+    ("bool_value", True), ("json_value", "3"), ("bytes_value", b"\xff"),
+])
+def test_a_value_that_its_widget_could_not_have_counts_as_not_sent(kind, value):
+    """Of a field for whole numbers, which is read before the page runs."""
+    believe_what_fits()
+    states = WStates({"field": Serialized(WidgetState(id="field", **{kind: value}))})
+    states.set_widget_metadata(WidgetMetadata("field", int, float, "double_value"))
+    assert states.get("field") is None and "field" not in states
+    states.set_from_value("other", 7)
+    states["field"] = Serialized(WidgetState(id="field", double_value=3.0))
+    assert (states["field"], states["other"]) == (3, 7)
 
 
 @pytest.mark.parametrize("number", ["1e309", "-1e309", "Infinity", "nan", "%6e%61n", "9" * 5_000])

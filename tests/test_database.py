@@ -355,6 +355,14 @@ def test_a_file_that_is_none_is_damaged():
     assert database.path().read_bytes() == before
 
 
+def test_a_file_of_a_version_below_none_is_damaged(home):
+    put("Ana")
+    with contextlib.closing(sqlite3.connect(database.path())) as db:
+        db.execute("PRAGMA user_version = -5")
+    with pytest.raises(DamagedFile, match="restore"):
+        names()
+
+
 def test_a_file_that_was_cut_off_is_damaged():
     with writing() as db:
         db.executemany("INSERT INTO contributor (name, key, since) VALUES (?, ?, '')",

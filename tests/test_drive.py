@@ -1,5 +1,6 @@
 """Checkpoints from Drive, against a local stand-in for Google's side."""
 
+import time
 import types
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from torch import nn
 
 from forget import store
-from forget.drive import FIRST_WEIGHTS, fetch_drive
+from forget.drive import FIRST_WEIGHTS, _named, fetch_drive
 from forget.drive import FOLDER as FETCHED
 from forget.errors import BadInput, SourceDown
 from forget.paths import downloads
@@ -255,3 +256,12 @@ def test_what_is_said_of_a_link_is_one_line_of_what_can_be_shown(link):
     with pytest.raises(BadInput) as refused:
         fetch_drive(link)
     assert str(refused.value).isprintable() and len(str(refused.value)) < 1_000
+
+
+def test_three_thousand_files_of_one_name_are_named_in_no_time():
+    """Each has a name of its own; looking for one among all before took minutes."""
+    files = [types.SimpleNamespace(path="net.pt", id=str(number)) for number in range(3_000)]
+    before = time.process_time()
+    named = _named(files)
+    assert time.process_time() - before < 2
+    assert len(named) == 3_000 and list(named)[:3] == ["net.pt", "net (2).pt", "net (3).pt"]

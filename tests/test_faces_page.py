@@ -45,7 +45,6 @@ FEW = 8
 """People of the small gallery; the later ones are then strangers to it."""
 
 slow = pytest.mark.slow
-EVERY_METHOD = pytest.mark.parametrize("name", list(METHODS))
 
 
 # What is shared by all tests: one home, where what is known of the photos is known already.
@@ -716,7 +715,7 @@ def see_all_views(at: AppTest) -> None:
 
 
 @slow
-@EVERY_METHOD
+@pytest.mark.parametrize("name", some(METHODS, 2))
 def test_a_person_is_forgotten_by_every_method_and_every_view_is_drawn(page, own_home, name):
     choose_method(page, name)
     press(page, "faces.tile.s12")
@@ -1301,7 +1300,8 @@ def traces(home: Path, names: list[str], photos: list) -> list[str]:
 
 @slow
 @pytest.mark.parametrize(("name", "joined"), [
-    ("retrain", True), ("sisa", False), ("certified", False), ("gradient_ascent", True),
+    pytest.param("retrain", True, marks=pytest.mark.exhaustive), ("sisa", False),
+    ("certified", False), ("gradient_ascent", True),
 ])  # fmt: skip
 def test_nothing_of_lent_people_is_written_or_logged(
     small, orl, own_home, caplog, capfd, name, joined

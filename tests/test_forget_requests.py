@@ -4,6 +4,7 @@ and nothing left of whoever asked."""
 import contextlib
 import dataclasses
 import json
+import os
 import sqlite3
 import threading
 
@@ -758,3 +759,15 @@ def test_programs_that_carry_out_at_the_same_time_do_each_request_once():
     assert faults == [] and len(done) == 2
     assert len(entries("forgotten")) == 2 and states() == ["done", "done"]
     assert now().samples == ids(CLEO)
+
+
+def test_what_was_left_half_written_goes_though_there_are_no_records(home):
+    """A comparison that was killed in a folder in which nobody gave anything yet."""
+    left = home / "runs" / ".small-run-0123.safetensors.qc_s4gke"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x")
+    assert requests.is_resumed(), "its writer may be at work"
+    os.utime(left, (0, 0))
+    assert not requests.is_resumed()
+    assert resume() == [] and not left.exists() and requests.is_resumed()
+    assert not database.path().exists()

@@ -1,9 +1,13 @@
 """Models and data names everything that lies in the data folder."""
 
+import os
+from pathlib import Path
+
 import pytest
 from browser import ROOT, copy_home
 from small_data import opened
 
+from forget import store
 from forget.inventory import OTHER, inventory
 from ui.frame import warm_up
 
@@ -64,3 +68,27 @@ def test_the_page_shows_the_whole(filled):
     (rows,) = [table.value for table in at.table if "MB" in table.value]
     assert sum(map(int, rows["Files"])) == len(PLACES)
     assert any(f"In all {len(PLACES)} files" in caption.value for caption in at.caption)
+
+
+def test_a_link_that_leads_anywhere_hinders_nobody(home, monkeypatch):
+    """What may not be looked at is passed over: a link of somebody's, or a folder of another's."""
+    home.mkdir()
+    (home / "net.pt").write_bytes(b"x")
+    (home / "there.pt").symlink_to("/forbidden/net.pt")
+    (home / "shut").mkdir()
+    stat, scan = os.stat, Path.iterdir
+
+    def no_stat(path, *args, **how):
+        if os.fspath(path).endswith("there.pt") and how.get("follow_symlinks", True):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *args, **how)
+
+    def no_scan(path):
+        if path.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "stat", no_stat)
+    monkeypatch.setattr(Path, "iterdir", no_scan)
+    assert [path.name for path in store.foreign_files()] == ["net.pt"]
+    assert sum(part.files for part in inventory()) == 1

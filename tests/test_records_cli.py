@@ -502,3 +502,23 @@ def test_nothing_that_is_said_names_who_gave(forget, files, monkeypatch):
                       ("erase", ANA.name, "--method", "sisa"), ("queue",)):
         _, out, err = forget(*arguments)
         assert ANA.name not in out + err
+
+
+def test_what_is_said_of_a_file_is_one_line_whatever_it_is_called(home, capsys):
+    for name in ("a\nb", "\x1b[2Ja", "\u202ea", "\udcff", "x" * 100_000):
+        for command in (["ledger", "verify", name], ["teach", name], ["queue", name],
+                        ["verify", name, "--model", name, "--data", "mnist"],
+                        ["train", "mnist", "--set", name], ["trace", "Ana", "--like", name]):
+            assert cli.main(command) == 2
+            (said,) = capsys.readouterr().err.splitlines()
+            assert said.isprintable() and len(said) < 2_000, (command, said[:99])
+
+
+def test_of_the_faults_of_a_ledger_a_hundred_are_said(home, tmp_path, capsys):
+    entry = {"number": 7, "at": "", "what": "", "subject": "", "body": {}, "previous": "",
+             "hash": ""}
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps({"kind": ledger.KIND, "entries": [entry] * 300, "end": None}))
+    assert cli.main(["ledger", "verify", str(export)]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 101 and said[-1] == "NO: and 502 faults more"

@@ -24,6 +24,7 @@ from forget.times import NOT_RETRAINED, OTHER_RUN, PROCESSOR, WALL, Took, mean, 
 
 TINY = tiny_dataset()
 RECIPE = Network(arch="mlp", min_steps=60, epochs=1)
+METHOD = FineTune(min_steps=20)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def _home(home):
 
 def result_of(references=1):
     start = start_from(RECIPE, TINY, 0)
-    return run(TINY, start, parse_request("class:b", TINY, 0), FineTune(), 0, references)
+    return run(TINY, start, parse_request("class:b", TINY, 0), METHOD, 0, references)
 
 
 def reference_path(result, index=0):
@@ -86,7 +87,7 @@ def test_a_shipped_models_times_are_another_machines(home):
     shipped = start_from(RECIPE, TINY, 0)
     assert shipped.prepared().wall == start.prepared().wall
     assert shipped.prepared().processor is None
-    result = run(TINY, shipped, parse_request("class:b", TINY, 0), FineTune(), 0)
+    result = run(TINY, shipped, parse_request("class:b", TINY, 0), METHOD, 0)
     assert result.faster.ratio is not None
     assert result.faster.with_preparation is None
 
@@ -178,11 +179,11 @@ def test_a_comparison_does_not_mix_runs_either(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(steps, "elsewhere", lambda: True)
         learn(RECIPE, TINY, derive(0, "reference", 0), NOTHING + request)
-    (row,) = compare(TINY, request, [(FineTune(), RECIPE)], [0]).rows
+    (row,) = compare(TINY, request, [(METHOD, RECIPE)], [0]).rows
     assert (row["speed_up"], row["speed_up_of"]) == (None, OTHER_RUN)
-    (row,) = compare(TINY, request, [(FineTune(), RECIPE)], [0, 1]).rows
+    (row,) = compare(TINY, request, [(METHOD, RECIPE)], [0, 1]).rows
     assert row["speed_up"] is None  # one seed of two has no time to compare
-    (row,) = compare(TINY, request, [(FineTune(), RECIPE)], [1]).rows
+    (row,) = compare(TINY, request, [(METHOD, RECIPE)], [1]).rows
     assert row["speed_up_of"] == PROCESSOR
 
 

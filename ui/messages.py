@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
+from ui.values import believe_what_fits
+
 LONGEST = 1 << 20
 """Letters of one value. A drawing of a minute has a fifth of that."""
 
@@ -36,6 +38,7 @@ class Messages:
 
     def __init__(self, app: ASGIApp):
         self._app = app
+        believe_what_fits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
