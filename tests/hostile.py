@@ -75,12 +75,14 @@ def trick(*kinds: str):
 
 
 def made(seed: int, count: int) -> Iterator[Hostile]:
-    """So many files, the kinds in turn."""
+    """So many files, the kinds in turn; of each kind its tricks in an order that the seed gives,
+    and after every two of them damage, as where there are no more."""
+    left = {kind: random.Random(f"{seed}/{kind}").sample(TRICKS[kind], len(TRICKS[kind]))
+            for kind in KINDS}
     for number in range(count):
         kind, turn = KINDS[number % len(KINDS)], number // len(KINDS)
         draw = random.Random(f"{seed}/{number}")
-        tricks = TRICKS[kind]
-        make = tricks[turn] if turn < len(tricks) else None
+        make = left[kind].pop() if left[kind] and turn % 3 < 2 else None
         how, data = (words(make), make(draw)) if make else damaged(kind, draw)
         yield Hostile(name_of(kind, number), how, data)
 

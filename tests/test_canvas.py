@@ -225,13 +225,14 @@ def test_what_is_no_message_closes_the_connection_without_a_trace(data):
     ("double_value", float("nan")), ("double_value", float("inf")), ("string_value", "3"),
     ("bool_value", True), ("json_value", "3"), ("bytes_value", b"\xff"),
 ])
-def test_a_value_that_its_widget_could_not_have_counts_as_not_sent(kind, value):
+def test_a_value_that_its_widget_could_not_have_counts_as_the_first_one(kind, value):
     """Of a field for whole numbers, which is read before the page runs."""
     believe_what_fits()
     states = WStates({"field": Serialized(WidgetState(id="field", **{kind: value}))})
-    states.set_widget_metadata(WidgetMetadata("field", int, float, "double_value"))
-    assert states.get("field") is None and "field" not in states
+    states.set_widget_metadata(WidgetMetadata(
+        "field", lambda sent: 1 if sent is None else int(sent), float, "double_value"))
     states.set_from_value("other", 7)
+    assert {name: states[name] for name in states} == {"field": 1, "other": 7}
     states["field"] = Serialized(WidgetState(id="field", double_value=3.0))
     assert (states["field"], states["other"]) == (3, 7)
 

@@ -4,31 +4,28 @@ Streamlit reads them before the page runs, where no page can catch what goes wro
 message on what kind of value it is.
 """
 
+import logging
 from typing import Any
 
-from streamlit.runtime.state.session_state import Serialized, WStates
+from streamlit.runtime.state.session_state import Serialized, Value, WStates
+
+log = logging.getLogger(__name__)
 
 _read = WStates.__getitem__
 
 
 def believe_what_fits() -> None:
-    """From now on a value that its widget could not have counts as not sent: the widget begins
-    as it usually does."""
+    """From now on a value that its widget could not have counts as the one it begins with."""
     WStates.__getitem__ = _value
 
 
 def _value(states: WStates, name: str) -> Any:
     sent, widget = states.states.get(name), states.widget_metadata.get(name)
     if isinstance(sent, Serialized) and widget is not None:
-        if sent.value.WhichOneof("value") != widget.value_type:
-            return _not_sent(states, name)
         try:
-            return _read(states, name)
-        except Exception:  # noqa: BLE001 - whatever Streamlit's readers fail with
-            return _not_sent(states, name)
+            if sent.value.WhichOneof("value") == widget.value_type:
+                return _read(states, name)
+        except Exception as error:  # noqa: BLE001 - whatever Streamlit's readers fail with
+            log.warning("a value is not its widget's (%s)", type(error).__name__)
+        states.states[name] = Value(widget.deserializer(None))
     return _read(states, name)
-
-
-def _not_sent(states: WStates, name: str) -> None:
-    del states.states[name]
-    raise KeyError(name)
