@@ -2,8 +2,8 @@
 
     python -m bench.hostile [--files 500] [--seed 0]
 
-and hostile messages, each sent to a running server by a tab of its own: all canvases, and addresses
-with a question mark.
+and hostile messages, each sent to a running server by a tab of its own: all canvases, values of
+every other widget, frames that are no message, addresses, requests, and files with odd names.
 
 Each file is decoded in a process of its own, forked from one that has loaded everything.
 ``busy`` is the processor's time and ``grew`` the peak of that process's memory over what it
@@ -41,16 +41,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fed = feed(Path(folder) / "sandbox", options.files, options.seed)
         print(f"{len(fed)} files in {time.perf_counter() - began:.0f} s\n", flush=True)
-        show(fed, hostile.KINDS)
+        wrong = show(fed, hostile.KINDS)
         began = time.perf_counter()
         fed = attack(Path(folder), [hostile.words(make) for make in hostile.TRICKS["canvas"]],
                      list(queries())[::QUERIES], more=True)
     print(f"\n{len(fed)} messages to a server in {time.perf_counter() - began:.0f} s\n")
-    show(fed, ("sent", "query", "frame", "widget", "request", "dropped"))
+    wrong += show(fed, ("sent", "query", "frame", "widget", "request", "dropped"))
+    sys.exit(bool(wrong))
 
 
-def show(fed: list[Fed], kinds: Iterable[str]) -> None:
-    """A row a kind, the heaviest files, and whatever did what it may not."""
+def show(fed: list[Fed], kinds: Iterable[str]) -> int:
+    """A row a kind, the heaviest files, and whatever did what it may not; returns how many did."""
     print(f"{'kind':12} {'inputs':>6} {'read':>5} {'refused':>7} {'faults':>6}  {'longest':>9}  "
           f"{'grew most':>9}")
     for kind in kinds:
@@ -68,6 +69,7 @@ def show(fed: list[Fed], kinds: Iterable[str]) -> None:
     for one in wrong:
         print(f"  {one.name} ({one.how}): {'; '.join(one.faults)}")
     sys.stdout.flush()
+    return len(wrong)
 
 
 def row(title: str, fed: list[Fed]) -> None:

@@ -47,7 +47,11 @@ TRICKS = (
     "labels:objects", "labels:another shape than there are numbers",
     "link:link 'file:///etc/passwd' (18)",
     "link:link 'https://[drive.google.com/' (26)", "arguments:path '/dev/zero' (9)",
-    "arguments:path '' (0)",
+    "arguments:path '' (0)", "arguments:path 'a\\nb.npz' (7)", "drive:all the same",
+    "people:photos that are links out", "people:a name in a file that is no text",
+    "people:a name in a file of eighty megabytes", "records:a version below none",
+    "records:a view for a table", "folder:names that move the cursor",
+    "export:entries by the hundred thousand",
 )  # fmt: skip
 
 

@@ -74,6 +74,15 @@ def test_a_pgm_in_plain_text_is_read():
     assert np.asarray(read_photo(b"P2 2 1 255\n7 9\n"))[0, :, 0].tolist() == [7, 9]
 
 
+def test_a_long_picture_in_plain_text_is_refused_unread(monkeypatch):
+    data = b"P3 2 1 255\n" + b"9 " * 6
+    monkeypatch.setattr(images, "MAX_PLAIN", len(data))
+    read_photo(data)
+    monkeypatch.setattr(images, "MAX_PLAIN", len(data) - 1)
+    with pytest.raises(BadImage, match="written out"):
+        read_photo(data)
+
+
 def test_a_pgm_of_16_bits_is_read():
     data = b"P5 3 1 65535\n" + struct.pack(">3H", 0, 0x8080, 0xFFFF)
     assert np.asarray(read_photo(data))[0, :, 0].tolist() == [0, 128, 255]

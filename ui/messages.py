@@ -103,7 +103,8 @@ def _readable(one: WidgetState) -> bool:
     if len(text) > LONGEST or text.count("[") + text.count("{") > MOST_PARTS:
         return False
     try:
-        return _is_flat(json.loads(text))
+        value = json.loads(text)
+        return not isinstance(value, str) and _is_flat(value)  # a text would be read once more
     except (ValueError, RecursionError):
         return False
 

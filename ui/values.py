@@ -7,6 +7,7 @@ message on what kind of value it is.
 import logging
 from typing import Any
 
+from streamlit.runtime.state.common import WidgetMetadata
 from streamlit.runtime.state.session_state import Serialized, Value, WStates
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,17 @@ def _value(states: WStates, name: str) -> Any:
     sent, widget = states.states.get(name), states.widget_metadata.get(name)
     if isinstance(sent, Serialized) and widget is not None:
         try:
-            if sent.value.WhichOneof("value") == widget.value_type:
+            if sent.value.WhichOneof("value") == widget.value_type and not _let_go(sent, widget):
                 return _read(states, name)
         except Exception as error:  # noqa: BLE001 - whatever Streamlit's readers fail with
             log.warning("a value is not its widget's (%s)", type(error).__name__)
         states.states[name] = Value(widget.deserializer(None))
     return _read(states, name)
+
+
+def _let_go(sent: Serialized, widget: WidgetMetadata) -> bool:
+    """Whether nothing is chosen of options with a first choice: here each such choice is required,
+    and only a browser sees to that."""
+    reader = getattr(widget.deserializer, "__self__", None)
+    return (widget.value_type == "string_array_value" and not sent.value.string_array_value.data
+            and getattr(reader, "default_option_index", None) is not None)

@@ -18,6 +18,9 @@ MAX_PIXELS = 50_000_000
 MAX_WEBP_PIXELS = 20_000_000
 """Of a WEBP, whose decoder takes 20 bytes for each."""
 
+MAX_PLAIN = 4 << 20
+"""Bytes of a PGM or PPM whose numbers are written out: 18 MB of them took 7 s."""
+
 MAX_SIDE = 100_000
 """Longest side in pixels: shrinking a line of millions takes gigabytes."""
 
@@ -129,6 +132,9 @@ def _read(data: bytes, formats: tuple[str, ...],
     if len(data) > MAX_BYTES:
         raise BadImage(f"this file has {len(data) / 2**20:.0f} MB; give a picture of at most "
                        f"{MAX_BYTES >> 20} MB")
+    if data[:2] in (b"P1", b"P2", b"P3") and len(data) > MAX_PLAIN:
+        raise BadImage(f"this picture has its numbers written out, and over {MAX_PLAIN >> 20} MB "
+                       "of them; save it as PNG or JPEG and give the new file")
     if data.startswith(b"\xff" + SOI):
         _check_scans(data)
     try:
