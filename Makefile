@@ -59,7 +59,8 @@ $(VENV)/.fetched: $(VENV)/.installed
 
 bench: setup-dev
 	@for name in train_speed forget_digits sisa certified faces identities shadows \
-			resume false_alarms compare page_speed kills hard_times hostile sessions docker_steps; do \
+			resume false_alarms compare page_speed kills hard_times hostile sessions docker_steps \
+			paper tilt; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
