@@ -476,3 +476,13 @@ def test_names_that_are_no_text_can_be_told(folder):
     (folder / os.fsdecode(b"\xff/\xfe.txt")).write_bytes(b"")
     _, findings = photos_from_folder(folder)
     assert findings == [f"“\ufffd/\ufffd.txt” is left out: {archive.NO_PICTURE}"]
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_does_not_answer_is_not_waited_for(tmp_path):
+    """As the kernel's log under /proc, once it has been read: a dataset may be named "/"."""
+    os.mkfifo(tmp_path / "log")
+    assert archive._beginning(tmp_path / "log", 10) == b""
+    (tmp_path / "file").write_bytes(b"0123456789abc")
+    assert archive._beginning(tmp_path / "file", 10) == b"0123456789"
+

@@ -269,8 +269,16 @@ def _why_no_picture(file: Path, root: Path) -> str:
 
 
 def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(HEAD)
+    return _beginning(file, HEAD)
+
+
+def _beginning(file: Path, count: int) -> bytes:
+    """At most so many bytes, of what a file has at once: some under /proc would wait for more."""
+    def at_once(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(file, "rb", opener=at_once) as opened:
+        return opened.read(count) or b""
 
 
 def _within(entry: Path, root: Path) -> bool:
@@ -282,8 +290,7 @@ def _within(entry: Path, root: Path) -> bool:
 def _read_files(files: list[Path], left_out: list[Finding]) -> Iterator[Photo]:
     for file in files:
         try:
-            with file.open("rb") as opened:
-                data = opened.read(MAX_BYTES + 1)
+            data = _beginning(file, MAX_BYTES + 1)
         except OSError as error:
             left_out.append(_left_out(_name(file), _unreadable(error)))
             continue
