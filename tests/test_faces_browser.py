@@ -67,7 +67,7 @@ def test_a_cold_deep_link_gives_the_whole_page_with_its_gallery(page, address):
     expect(page.get_by_role("link", name="Digits")).to_be_visible()
     expect(page.get_by_role("link", name="Models and data")).to_be_visible()
     expect(page.get_by_role("button", name="s40", exact=True)).to_be_visible()
-    expect(says(page)).to_contain_text("s1")
+    expect(says(page)).to_contain_text("s7")
     expect(page.get_by_alt_text("A photo of s7").first).to_be_visible()
     assert "Page not found" not in text(page)
     assert page.eval_on_selector_all("img", "all => all.filter(i => !i.alt).length") == 0
