@@ -266,6 +266,10 @@ def test_requests_on_top_of_each_other_and_a_second_reference(app):
     assert len(held.results) == 1
     assert len(held.result.references) == 2
     assert all(value is not None for name, value in held.result.spread.items())
+    assert "7 is forgotten already: choose another digit to forget." in [
+        box.value for box in app.info]
+    assert app.button(key="digits.forget").disabled
+    app.pills(key="digits.class").set_value("8").run()
     app.button(key="digits.forget").click().run()
     finish(app)
     assert len(held.results) == 2
