@@ -24,8 +24,8 @@ test-all: EXAMPLES := --hypothesis-profile exhaustive
 test test-all: setup-dev lint
 	@echo "Quick tests"
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow $(DRAWN)" $(EXAMPLES)
-	@echo "Slow tests: real training, and a real browser, which mostly waits: one more at a time"
-	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "slow $(DRAWN)" $(EXAMPLES) --timeout 900 \
+	@echo "Slow tests: real training, and a real browser"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow $(DRAWN)" $(EXAMPLES) --timeout 900 \
 		--ignore tests/test_parallel.py
 	@echo "Slow tests that start processes of their own"
 	@$(BIN)/python -m pytest -q -m "slow $(DRAWN)" --timeout 300 tests/test_parallel.py
