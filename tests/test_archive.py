@@ -454,12 +454,14 @@ def test_people_with_few_photos_may_be_passed_over(folder):
 
 
 def test_a_file_that_may_not_be_read_is_told(folder, monkeypatch):
-    def opened(path, *how):
-        if path.name == "2.jpg":
-            raise PermissionError(13, "Permission denied", str(path))
-        return open(path, *how)  # noqa: PTH123
+    real = os.open
 
-    monkeypatch.setattr(Path, "open", opened)
+    def opened(path, *how, **more):
+        if str(path).endswith("2.jpg"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *how, **more)
+
+    monkeypatch.setattr(archive.os, "open", opened)
     photos, findings = photos_from_folder(folder)
     assert [photo.name for photo in photos] == ["Anna/1.jpg", "Ben/1.png"]
     assert findings == ["“Anna/2.jpg” is left out: it cannot be read (Permission denied)"]

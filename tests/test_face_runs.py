@@ -30,7 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from forget import cli, store
-from forget.data import Dataset, find_dataset, photos
+from forget.data import Dataset, find_dataset, mnist, photos
 from forget.data.photos import RECIPES
 from forget.device import generator
 from forget.errors import BadInput, DamagedFile
@@ -688,9 +688,10 @@ def test_train_overrides_a_recipe_too(small, folder, capsys, prefix):
     assert {record["settings"]["min_steps"] for record in records} == {5}
 
 
-def test_a_recipe_is_for_people_and_not_for_digits():
-    assert not find_dataset("mnist").recipes
+def test_people_and_digits_have_recipes_of_their_own():
+    assert find_dataset("mnist").recipes == mnist.RECIPES
     assert find_dataset("faces").recipes == RECIPES
+    assert not find_dataset("faces").recipes["network"].get("tilt")
 
 
 def embeddings(home: Path) -> set[str]:
