@@ -263,8 +263,9 @@ def usable_page(page: Page) -> bool:
 
 def _over(page: Page) -> bool:
     """Whether a request has ended: its figures are there, or why there are none."""
-    return _can_press(page, "digits.forget") and page.widget("cancel job*") is None and (
-        _can_press(page, "digits.over") or "Cancelled." in page.text())
+    return page.widget("cancel job*") is None and (
+        _can_press(page, "digits.over")  # its digit is gone, and another is to be chosen first
+        or ("Cancelled." in page.text() and _can_press(page, "digits.forget")))
 
 
 def _can_press(page: Page, key: str) -> bool:
