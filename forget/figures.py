@@ -335,13 +335,13 @@ def _add_samples(
     figure: go.Figure, row: int, points: Tensor, y: Tensor, guess: Tensor, classes: Sequence[str]
 ) -> None:
     palette, shapes = CLASS_COLOURS, ("circle", "square", "diamond", "cross", "triangle-up")
-    labels = y.tolist()
+    labels, answers = y.tolist(), (*classes, NOBODY)
     figure.add_scatter(
         x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers", name="samples",
         marker={"size": 5, "opacity": 0.7,
                 "color": [palette[one % len(palette)] for one in labels],
                 "symbol": [shapes[one // len(palette) % len(shapes)] for one in labels]},
-        text=[literal(f"a {classes[really]} taken for {(*classes, NOBODY)[said]}")
+        text=[literal(f"a {classes[really]} taken for {answers[said]}")
               for really, said in zip(labels, guess.tolist(), strict=True)],
         hovertemplate="%{text}<extra></extra>", row=row, col=1)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from forget.data import Dataset, Samples
 from forget.metrics.accuracy import Predictions
-from forget.metrics.unknown import Threshold
+from forget.metrics.unknown import Threshold, answered
 from forget.request import Forgotten, Request, split
 
 ORIGINAL, UNLEARNED, RETRAINED = "Original", "Unlearned", "Retrained"
@@ -64,8 +64,7 @@ class Splits:
         self, model: nn.Module, part: Samples, between: Callable[[], None] = lambda: None
     ) -> Predictions:
         """What a model says of a part; below the threshold, where there is one, that is nobody."""
-        said = Predictions.of(model, part, between)
-        return said if self.threshold is None else self.threshold.applied(said)
+        return answered(Predictions.of(model, part, between), self.threshold)
 
     def measure(
         self, model: nn.Module, between: Callable[[], None] = lambda: None

@@ -22,6 +22,7 @@ from forget.figures import (
     Drawn,
     literal,
 )
+from forget.metrics.unknown import places
 from forget.result import Result
 from forget.sharding import Plan
 from forget.steps import Point
@@ -216,9 +217,10 @@ def _mean_by_class(several: Sequence[Sequence[float | None]]) -> list[float | No
             for values in zip(*several, strict=True)]
 
 
-def matrix(classes: Sequence[str], answers: Sequence[str], counts: Sequence[Sequence[int]],
-           model: str) -> None:
-    """Where predictions go: rows are the true class, columns what the model answers."""
+def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]], model: str) -> None:
+    """Where predictions go: rows are the true class, columns what the model says, where the last
+    may be nobody."""
+    answers = places(classes, len(counts[0]))
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
     text = [[str(n) if n else "" for n in row] for row in counts]
     figure = go.Figure(go.Heatmap(

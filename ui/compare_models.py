@@ -9,6 +9,7 @@ from forget.compare import ORIGINAL, RETRAINED, UNLEARNED, Comparison
 from forget.data import Dataset, Samples
 from forget.learners import LEARNERS, Learner
 from forget.metrics.accuracy import Predictions
+from forget.metrics.unknown import answered
 from forget.models import features_of
 from forget.represent import represent
 from ui.compare_run import Shown
@@ -84,8 +85,7 @@ def on_test(comparison: Comparison, picked: Picked) -> Predictions:
 @st.cache_resource(show_spinner=False, max_entries=40)
 def _on_test(key: str, picked: Picked, _comparison: Comparison) -> Predictions:
     said = Predictions.of(model_of(_comparison, picked), seen_by(_comparison, picked).test)
-    line = _comparison.threshold(picked.method, picked.seed_index)
-    return said if line is None else line.applied(said)
+    return answered(said, _comparison.threshold(picked.method, picked.seed_index))
 
 
 def certainty(comparison: Comparison, picked: Picked, part: Samples) -> Tensor:

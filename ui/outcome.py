@@ -204,7 +204,7 @@ def _where(held: Session) -> None:
                "the model says.")
     for where, (name, m) in zip(st.columns(len(measured)), measured.items(), strict=True):
         with where:
-            charts.matrix(result.classes, answers, m.test.matrix.tolist(), name)
+            charts.matrix(result.classes, m.test.matrix.tolist(), name)
 
 
 def _how(held: Session) -> None:

@@ -255,7 +255,7 @@ def _pictures(person: Path, root: Path, left_out: list[Finding]) -> Iterator[Pat
 def _why_no_folder(person: Path, root: Path) -> str:
     if not _within(person, root):
         return NOT_PLAIN
-    return "" if person.is_dir() else _misplaced([person.name], lambda: _head(person))
+    return "" if person.is_dir() else _misplaced([person.name], lambda: _beginning(person, HEAD))
 
 
 def _why_no_picture(file: Path, root: Path) -> str:
@@ -263,13 +263,9 @@ def _why_no_picture(file: Path, root: Path) -> str:
         if not _within(file, root):
             return NOT_PLAIN
         return TOO_DEEP if file.is_dir() else _misplaced(
-            [file.parent.name, file.name], lambda: _head(file))
+            [file.parent.name, file.name], lambda: _beginning(file, HEAD))
     except OSError as error:  # a folder whose names may be read, and nothing else
         return _unreadable(error)
-
-
-def _head(file: Path) -> bytes:
-    return _beginning(file, HEAD)
 
 
 def _beginning(file: Path, count: int) -> bytes:

@@ -79,6 +79,11 @@ class OpenPredictions(Predictions):
         return super().guess.masked_fill(self.nobody, super().answers)
 
 
+def answered(predictions: Predictions, threshold: Threshold | None) -> Predictions:
+    """The predictions as they are answered: below the threshold, where there is one, by nobody."""
+    return predictions if threshold is None else threshold.applied(predictions)
+
+
 def places(classes: Sequence[str], answers: int) -> tuple[str, ...]:
     """What a person reads for each answer: the classes, and nobody where that is one of them."""
     return (*classes, NOBODY)[:answers]
