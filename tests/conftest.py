@@ -1,9 +1,9 @@
 """What tests share: small datasets that train in moments, and a home folder of their own."""
 
+import collections
 import functools
 import itertools
 import random
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +27,27 @@ settings.register_profile("exhaustive", settings.get_profile("forget"), max_exam
 settings.load_profile("forget")
 
 
-def some(cases: Iterable, count: int) -> list:
-    """The cases of a parametrised test, of which every run takes ``count`` and `make test-all` all.
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m does not name
+def pytest_collection_modifyitems(items):
+    """Of a test marked ``drawn(N)``, N cases are run each time, and the others by `make test-all`.
 
     They are drawn from all over the list, and always the same ones: cases of a kind stand together.
-    A case with several arguments is a tuple.
     """
-    cases = list(cases)
-    draw, edges = random.Random(0), [len(cases) * step // count for step in range(count + 1)]
-    drawn = {draw.randrange(*edge) for edge in itertools.pairwise(edges)}
-    return [pytest.param(*(case if isinstance(case, tuple) else (case,)),
-                         marks=[] if place in drawn else pytest.mark.exhaustive)
-            for place, case in enumerate(cases)]
+    cases = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("drawn"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    for alike in cases.values():
+        drawn = _drawn(len(alike), *alike[0].get_closest_marker("drawn").args)
+        for place in set(range(len(alike))) - drawn:
+            alike[place].add_marker("exhaustive")
+
+
+def _drawn(of: int, count: int) -> set[int]:
+    """Up to ``count`` places of ``of``: one of each stretch."""
+    draw, count = random.Random(0), min(count, of)
+    edges = [of * step // count for step in range(count + 1)]
+    return {draw.randrange(*edge) for edge in itertools.pairwise(edges)}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -137,6 +137,7 @@ def app() -> AppTest:
     return AppTest.from_file(ROOT / "app.py", default_timeout=30).run()
 
 
+@pytest.mark.drawn(3)
 @pytest.mark.parametrize("odd", ["a list", "no drawing", "data in a list", "EPS", "larger",
                                  "no base64", "cut short"])
 def test_the_page_says_one_sentence_and_a_drawing_is_read_after_it(app, odd):

@@ -263,6 +263,7 @@ def without_times(result: dict) -> dict:
             and not name.startswith("speed_up")}
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_same_seed_gives_the_same_result_stored_or_trained_anew(
     data, tmp_path, monkeypatch, method

@@ -1,13 +1,11 @@
 """Faces in photos: found where they are, whatever else is there, and brought into one form."""
 
-import itertools
 import math
 import threading
 
 import numpy as np
 import pytest
 import torch
-from conftest import some
 from drawn import HEIGHT, POINTS, SKINS, UNITS, WIDTH, crowd, drawn_face
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,8 +48,9 @@ def is_well_formed(found: Found) -> None:
 # Faces that are there.
 
 
-@pytest.mark.parametrize(("side", "skin"), some(itertools.product(
-    [30, 40, 60, 92, 150, 200, 333, 640, 1000, 1600], SKINS[:3]), 10))
+@pytest.mark.drawn(10)
+@pytest.mark.parametrize("skin", SKINS[:3])
+@pytest.mark.parametrize("side", [30, 40, 60, 92, 150, 200, 333, 640, 1000, 1600])
 def test_a_face_is_found_where_it_is_in_every_size(side, skin):
     (found,) = find_faces([drawn_face(side, skin)])
     (face,) = found.faces
@@ -74,8 +73,9 @@ SMALL = [((1000, 750), 72), ((1000, 750), 80), ((750, 1000), 80), ((1600, 1200),
          ((4000, 3000), 300), ((640, 480), 60)]
 
 
-@pytest.mark.parametrize(("size", "side", "place"), some(
-    [(*one, place) for one in SMALL for place in range(3)], 6))
+@pytest.mark.drawn(6)
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(("size", "side"), SMALL)
 def test_a_small_face_in_a_large_photo_is_found(size, side, place):
     """A side of 80 has a face 40 pixels wide and 52 high."""
     left, top = ((37 + 211 * place) % (size[0] - side), (19 + 177 * place) % (size[1] - side))
@@ -119,8 +119,9 @@ def test_a_face_in_a_poor_photo_is_found(change):
     assert len(found.faces) == 1
 
 
-@pytest.mark.parametrize(("turn", "size"), some(
-    itertools.product(TURNS, [(640, 480), (300, 400)]), 3))
+@pytest.mark.drawn(3)
+@pytest.mark.parametrize("size", [(640, 480), (300, 400)])
+@pytest.mark.parametrize("turn", TURNS)
 def test_a_photo_on_its_side_is_returned_upright(turn, size):
     upright = crowd(size, [(60, 80, 220)])
     back = {TURNS[0]: TURNS[1], TURNS[1]: TURNS[0], TURNS[2]: TURNS[2]}[turn]
@@ -547,7 +548,8 @@ def test_one_face_is_found_in_each_of_400_photos(real, every):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("turn", some(TURNS, 1))
+@pytest.mark.drawn(1)
+@pytest.mark.parametrize("turn", TURNS)
 def test_nearly_all_photos_on_their_side_are_turned_upright(real, turn):
     given = real[::7]
     found = find_faces([photo.transpose(turn) for photo in given])

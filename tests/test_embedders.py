@@ -580,6 +580,7 @@ BAD_WEIGHTS = {
 }
 
 
+@pytest.mark.drawn(4)
 @pytest.mark.parametrize("what", BAD_WEIGHTS)
 def test_weights_of_another_network_are_refused(weights_file, what):
     path = weights_file(saved(BAD_WEIGHTS[what](stand_in())))

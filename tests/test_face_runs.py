@@ -312,6 +312,7 @@ def test_every_method_ends_with_a_verdict(results, name):
         assert verdict.words == MATCHES, verdict.reason
 
 
+@pytest.mark.drawn(4)
 @EVERY_METHOD
 @pytest.mark.parametrize("spec", ["samples:0,9,17", "random:6"])
 def test_photos_of_people_who_stay_have_no_share_of_strangers(crowd, name, spec):
@@ -362,6 +363,7 @@ def test_a_method_leaves_the_original_alone(results, crowd, name):
     assert weights_hash(result.unlearned) != weights_hash(again)
 
 
+@pytest.mark.drawn(2)
 @EVERY_METHOD
 def test_people_who_are_lent_give_the_same_numbers_and_leave_no_file(crowd, results, name):
     home = Path(os.environ["FORGET_HOME"])
@@ -375,6 +377,7 @@ def test_people_who_are_lent_give_the_same_numbers_and_leave_no_file(crowd, resu
     assert lent.reference_accuracies == public.reference_accuracies
 
 
+@pytest.mark.drawn(2)
 @EVERY_METHOD
 def test_requests_on_top_of_each_other_each_make_a_stranger(crowd, name):
     result = forget(crowd, name, "samples:13", "class:p3", "class:p6")
@@ -447,6 +450,7 @@ CHAINS = pytest.mark.parametrize("specs", [
 ], ids=" then ".join)  # fmt: skip
 
 
+@pytest.mark.drawn(5)
 @CHAINS
 @pytest.mark.parametrize("spread", [.5, 2.0], ids=["apart", "mixed"])
 def test_certified_ends_where_a_cold_start_ends(specs, spread):
@@ -492,6 +496,7 @@ def norm_of_gradient(dataset: Dataset, result: Result) -> float:
     return np.linalg.norm(x.T @ (p - wanted) + result.start.learner.lam * len(y) * w)
 
 
+@pytest.mark.drawn(4)
 @pytest.mark.parametrize(("count", "photos", "spread", "specs"), [
     (2, 10, .5, ["samples:0"]), (2, 10, 3.0, ["random:3"]), (3, 6, .5, ["class:p1"]),
     (8, 10, .05, ["class:p3"]), (8, 10, 5.0, ["class:p3"]), (40, 4, .5, ["class:p39", "class:p0"]),
@@ -649,6 +654,7 @@ def params_of(path: Path) -> dict:
     return json.loads(path.read_text())["params"]
 
 
+@pytest.mark.drawn(3)
 @EVERY_METHOD
 def test_a_run_takes_the_recipe_erases_the_person_and_says_how_often_nobody_is_known(
     small, folder, capsys, tmp_path, name
@@ -665,6 +671,7 @@ def test_a_run_takes_the_recipe_erases_the_person_and_says_how_often_nobody_is_k
         assert f"{which} {share:.0%}" in line
 
 
+@pytest.mark.drawn(3)
 @pytest.mark.parametrize(("method", "knob", "value"), [
     ("retrain", "arch", "mlp"), ("retrain", "min_steps", 7), ("retrain", "lr", .01),
     ("sisa", "min_steps", 3), ("sisa", "shards", 2),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 import json
 import logging
 import re
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 from browser import copy_faces
-from conftest import some
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -385,7 +383,8 @@ def test_a_person_found_by_search_can_be_chosen_and_stays_when_the_search_ends(l
 
 
 @slow
-@pytest.mark.parametrize("person", some(["s1", "s17", "s40"], 1))
+@pytest.mark.drawn(1)
+@pytest.mark.parametrize("person", ["s1", "s17", "s40"])
 def test_every_unseen_photo_of_a_person_is_recognised(looking, person):
     press(looking, f"faces.tile.{person}")
     for number in range(1, 6):
@@ -470,8 +469,9 @@ def cut_out(image: Image.Image) -> Image.Image:
 
 
 @slow
-@pytest.mark.parametrize(("turn", "tagged"), some(
-    itertools.product([90, 180, 270], [True, False]), 2))
+@pytest.mark.drawn(2)
+@pytest.mark.parametrize("tagged", [True, False])
+@pytest.mark.parametrize("turn", [90, 180, 270])
 def test_a_sideways_photo_is_recognised(looking, orl, turn, tagged):
     """With the tag that a telephone writes, and without it."""
     exif = Image.Exif()
@@ -715,7 +715,8 @@ def see_all_views(at: AppTest) -> None:
 
 
 @slow
-@pytest.mark.parametrize("name", some(METHODS, 2))
+@pytest.mark.drawn(2)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_person_is_forgotten_by_every_method_and_every_view_is_drawn(page, own_home, name):
     choose_method(page, name)
     press(page, "faces.tile.s12")

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
@@ -390,6 +390,7 @@ def is_centred(digit: np.ndarray) -> None:
         assert abs(centre - 13.5) <= 1 or lines[0] == 0 or lines[-1] == 27
 
 
+@pytest.mark.drawn(8)
 @pytest.mark.parametrize("turn", range(0, 360, 45))
 @pytest.mark.parametrize("shift", [(0, 0), (18, -14), (-20, 15)])
 def test_the_centre_of_mass_lies_in_the_middle(turn, shift):
@@ -403,7 +404,6 @@ def test_the_centre_of_mass_lies_in_the_middle(turn, shift):
 points = st.tuples(st.integers(20, 180), st.integers(20, 180))
 
 
-@settings(max_examples=60)
 @given(st.lists(points, min_size=2, max_size=6), st.integers(2, 30))
 def test_any_stroke_gives_a_digit_that_is_centred(path, pen):
     picture = Image.new("L", (200, 200), 255)
@@ -446,7 +446,6 @@ def keeps_its_size(data: bytes) -> bool:
         return True
 
 
-@settings(max_examples=200)
 @given(st.sampled_from(SMALL), st.floats(0, 1), st.integers(0, 255), st.integers(0, 3))
 def test_a_picture_with_changed_bytes_is_read_or_refused(data, share, value, drop):
     place = int(share * (len(data) - 1))
@@ -460,7 +459,6 @@ def test_a_picture_with_changed_bytes_is_read_or_refused(data, share, value, dro
     assert digit.shape == (28, 28)
 
 
-@settings(max_examples=60)
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_any_small_array_of_greys_gives_a_digit_or_a_sentence(grey):
     try:

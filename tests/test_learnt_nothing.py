@@ -103,6 +103,7 @@ def test_one_row_is_no_deviation_and_no_row_no_fit():
     assert (scale.shift.tolist(), scale.span.tolist()) == ([4.0, 5.0], [1.0, 1.0])
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("spec", ["random:1", "random:6", "class:b", "samples:0,1,2,3,4,5"])
 def test_sisa_on_vectors_is_still_exact_to_the_bit(spec):
     """Statistics included: training the same division without the samples gives the same."""
@@ -199,6 +200,7 @@ def test_a_checkpoint_of_vectors_may_bring_its_statistics(scales):
 # No verdict.
 
 
+@pytest.mark.drawn(3)
 @pytest.mark.parametrize("learner", ["network", "sisa", "convex"])
 @pytest.mark.parametrize("spec", ["random:6", "class:b"])
 def test_a_model_that_learnt_nothing_gets_no_verdict(learner, spec, tmp_path):

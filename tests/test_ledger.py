@@ -171,7 +171,6 @@ def test_one_key_and_name_give_one_subject_and_another_key_another():
 # Anything changed in the chain
 
 
-@settings(max_examples=120)
 @given(data=st.data())
 def test_any_altered_field_of_any_entry_is_found(written, data):
     folder, chain, end, _ = written
@@ -234,7 +233,6 @@ def test_an_added_entry_is_found_wherever_it_is_put(kept, place):
         assert faults(longer, end | {"count": len(longer), "hash": longer[-1].hash})
 
 
-@settings(max_examples=60)
 @given(order=st.permutations(range(COUNT)))
 def test_any_other_order_is_found(written, order):
     folder, chain, end, _ = written
@@ -427,7 +425,6 @@ def test_an_export_is_checked_on_a_machine_without_the_key(written, home):
     assert not verify_chain(chain, {"count": end["count"], "hash": end["hash"]}).faults
 
 
-@settings(max_examples=60)
 @given(data=st.data())
 def test_an_altered_export_is_found_or_is_no_export(written, data):
     folder = written[0]

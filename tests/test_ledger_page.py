@@ -152,6 +152,7 @@ def test_another_ledgers_export_is_told_apart(taught_base):
     assert "The export itself: entry 2 was altered after it was written." in at.error[0].value
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("data", ["{}", "[1]", b"\xff\xfe", "[" * 100_000, '{"kind": 1e999}'])
 def test_what_is_no_export_is_one_sentence(taught_base, data):
     at = upload(page(), data)

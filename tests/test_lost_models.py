@@ -9,7 +9,6 @@ import shutil
 import stat
 
 import pytest
-from conftest import some
 from small_base import ANA, BEN, SMALL, Person, give, quick, tamper
 
 from forget import cli, store
@@ -159,6 +158,7 @@ def learnt() -> set[str]:
     return {one.contributor for one in lineage.live(SMALL, quick()).learnt()}
 
 
+@pytest.mark.drawn(9)
 @losses(LOSSES)
 def test_who_was_learnt_is_forgotten_and_the_others_are_learnt_anew(lost):
     ask(ANA.name, {"small": Retrain()})
@@ -274,7 +274,8 @@ def in_use(tmp_path_factory):
         return home
 
 
-@pytest.mark.parametrize(("table", "column"), some(FIELDS, 12), ids=map(".".join, FIELDS))
+@pytest.mark.drawn(8)
+@pytest.mark.parametrize(("table", "column"), FIELDS, ids=map(".".join, FIELDS))
 def test_a_damaged_field_gives_a_sentence_and_never_a_traceback(
         in_use, tmp_path, monkeypatch, capsys, table, column):
     place = FIELDS.index((table, column))

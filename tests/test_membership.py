@@ -465,6 +465,7 @@ def estimated(shift: float, spread: float, n: int) -> tuple[float, float]:
     return area, ((inside > 0).mean() + (outside <= 0).mean()) / 2
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize(("design", "shift", "spread"), [
     (halves, 0.5, 1.0), (halves, 1.0, 1.0), (worlds, 1.0, 1.0), (halves, 6.0, 2.0),
     (worlds, 1.0, 0.5)])

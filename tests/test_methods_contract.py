@@ -481,6 +481,7 @@ def test_ascent_that_breaks_the_rest_later_gives_back_the_last_good_step(lr, mon
     assert steps[-1].measured == steps[-2].measured
 
 
+@pytest.mark.drawn(6)
 @pytest.mark.parametrize("lr", [0.005, 0.01, 0.03, 0.1, 0.15])
 @pytest.mark.parametrize("floor", [0.0, 0.5, 10.0])
 def test_the_floor_holds_over_a_thirtyfold_range_of_learning_rates(lr, floor):

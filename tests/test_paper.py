@@ -42,6 +42,7 @@ def test_digit(digits, place: int) -> tuple[np.ndarray, int]:
 test_digit.__test__ = False
 
 
+@pytest.mark.drawn(12)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_digit_is_read_on_every_kind_of_paper(kind, shipped):
     model, digits = shipped
@@ -58,6 +59,7 @@ def test_a_digit_is_read_on_every_kind_of_paper(kind, shipped):
     assert right >= 3
 
 
+@pytest.mark.drawn(10)
 @pytest.mark.parametrize("kind", [name for name in KINDS if not name.startswith("box")])
 def test_paper_without_a_digit_gets_no_answer(kind):
     rng = np.random.default_rng([7, list(KINDS).index(kind)])
@@ -110,6 +112,7 @@ def beside(digits, places: list[int], gap: int, down: bool = False) -> Image.Ima
     return image.point(lambda value: 255 - value)
 
 
+@pytest.mark.drawn(10)
 @pytest.mark.parametrize("places", [(0, 1), (3, 17), (11, 9), (4, 61), (0, 3, 9)])
 @pytest.mark.parametrize(("gap", "down"), [(12, False), (25, False), (60, False), (30, True)])
 def test_several_digits_are_refused(places, gap, down, shipped):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forget import represent as represent_module
@@ -478,7 +478,6 @@ def test_the_seconds_in_a_cache_are_under_its_seal(home):
             check_damaged(path)
 
 
-@settings(max_examples=60)
 @given(position=st.integers(0, 10**6), mask=st.integers(1, 255))
 def test_a_changed_byte_of_the_rows_is_said(position, mask, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")

@@ -361,6 +361,7 @@ def from_the_beginning(learner: Sisa, model: Ensemble, shard: int):
     return network, torch.optim.AdamW(network.parameters(), weight_decay=0.0, fused=True), draw
 
 
+@pytest.mark.drawn(6)
 @EVERY_LEARNER
 @EVERY_REQUEST
 def test_forgetting_equals_training_from_the_checkpoints_by_hand(learner, spec):
@@ -385,6 +386,7 @@ def test_forgetting_equals_training_from_the_checkpoints_by_hand(learner, spec):
         assert torch.equal(flat(unlearned.networks[shard]), mine[-1])
 
 
+@pytest.mark.drawn(6)
 @EVERY_LEARNER
 @EVERY_REQUEST
 def test_forgetting_equals_never_having_known(learner, spec):
@@ -496,6 +498,7 @@ class Touched:
         self.fetched, self.shown = [], []
 
 
+@pytest.mark.drawn(5)
 @KINDS
 @pytest.mark.parametrize("spec", ["samples:3", "samples:0,5,9", "random:20", "random:150",
                                   "class:b"])  # fmt: skip
@@ -551,6 +554,7 @@ def test_a_request_after_another_touches_what_its_own_plan_says(monkeypatch):
 # What is destroyed.
 
 
+@pytest.mark.drawn(6)
 @EVERY_LEARNER
 @EVERY_REQUEST
 def test_no_checkpoint_that_saw_a_forgotten_sample_is_left(learner, spec):
@@ -952,6 +956,7 @@ def simulated(shards: int, slices: int, k: int, times: int) -> np.ndarray:
     return costs
 
 
+@pytest.mark.drawn(10)
 @pytest.mark.parametrize(("shards", "slices", "k"), [
     *itertools.product((1, 5, 20), (1, 2, 4, 10), (1, 10)), (20, 4, 100), (5, 50, 3),
 ])  # fmt: skip

@@ -641,7 +641,6 @@ def test_the_right_hand_side_is_the_removed_samples_gradient(m):
     torch.testing.assert_close(product, removed.evaluate(w).gradient, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=60)
 @given(bound=st.sampled_from(list(BOUNDS)), m=st.sampled_from([1, 2, 5, 20, 60]),
        classes=st.integers(2, 4), d=st.integers(2, 8), seed=st.integers(0, 10**6),
        log_lam=st.floats(-4, -1), log_sigma=st.floats(-3, 1.5))

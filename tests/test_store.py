@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import tiny_dataset, weights_hash
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -161,7 +161,6 @@ def scratch_file(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("flips") / "model.safetensors"
 
 
-@settings(max_examples=150)
 @given(st.integers(WEIGHTS_START, len(SAVED) - 1), st.integers(1, 255))
 @example(WEIGHTS_START, 1)
 @example(len(SAVED) - 1, 0x80)
@@ -171,7 +170,6 @@ def test_a_flipped_byte_anywhere_in_the_weights_is_found(scratch_file, place, bi
     refused(scratch_file, bytes(damaged))
 
 
-@settings(max_examples=60)
 @given(st.integers(0, len(SAVED) - 1))
 @example(0)
 @example(8)

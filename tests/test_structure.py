@@ -1,6 +1,7 @@
 """Calls go one way: the imports of the library are read, and an arrow that goes back fails."""
 
 import ast
+import functools
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def inside(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
+@functools.cache  # each test plants its import in one file of all
 def imports_of(source: str, module: str, is_package: bool = False) -> set[str]:
     """Every module that a file may import, at its top or deep in a function, by absolute name."""
     found = set()

@@ -4,7 +4,7 @@ clock but one that is set."""
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forget.errors import BadInput
@@ -103,7 +103,6 @@ def test_an_erasure_comes_first_and_erasures_take_turns_too(world):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("12"), st.booleans()),
                 max_size=12))
-@settings(max_examples=50)
 def test_the_place_that_is_told_is_the_place_that_it_gets(asked):
     world = World()
     tasks = [world.ask(visitor, tab, urgent=urgent) for visitor, tab, urgent in asked]
@@ -117,7 +116,6 @@ def test_the_place_that_is_told_is_the_place_that_it_gets(asked):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("12"), st.booleans()),
                 max_size=12))
-@settings(max_examples=50)
 def test_nobody_has_two_turns_while_somebody_waits_who_had_none(asked):
     world = World()
     for visitor, tab, _ in asked:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from forget.metrics.interval import LEVEL
 
@@ -39,7 +39,7 @@ class Learnt:
         >>> Learnt(right=40, samples=120, frequent=40).clear, Learnt(100, 120, 40).clear
         (False, True)
         """
-        by_chance = binom.sf(self.right - 1, self.samples, self.guessing)
+        by_chance = bdtrc(self.right - 1, self.samples, self.guessing)
         enough = self.accuracy - self.guessing >= SHARE * (1 - self.guessing)
         return bool(by_chance < 1 - LEVEL and enough)
 

@@ -10,12 +10,11 @@ import dataclasses
 import math
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from forget.errors import BadInput
 from forget.metrics.accuracy import Predictions
-from forget.metrics.interval import LEVEL, Interval
+from forget.metrics.interval import LEVEL, Interval, quantile_of_t
 
 PRIOR = 4
 """Models' worth of the mean variance over all samples that each sample's own is mixed with."""
@@ -119,7 +118,7 @@ def roc(
     drawn = [pairs.figures(_draw(groups, len(ratios), generator)) for _ in range(resamples)]
     spread = torch.tensor(drawn, dtype=torch.float64).std(0).tolist()
     freedom = min(len(group) for group in groups) - 1
-    width = math.sqrt(2) * float(stats.t.ppf((1 + level) / 2, max(freedom, 1)))
+    width = math.sqrt(2) * quantile_of_t(max(freedom, 1), level)
     auc, balanced, at_1, at_01 = (
         Interval(value, max(value - width * error, 0.0), min(value + width * error, 1.0))
         for value, error in zip(_figures_of(*curve, pairs.balanced(None)), spread, strict=True))

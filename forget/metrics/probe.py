@@ -1,17 +1,18 @@
 """Is a class still in the features, only no longer in the answers?"""
 
 import statistics
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from forget.data import Samples
 from forget.errors import Diverged
 from forget.models import features_of
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 SHOTS = 10
 """Labelled samples a class: with many, features that never saw a class tell it apart as well."""
@@ -39,10 +40,18 @@ def probe(
     found = []
     for _ in range(DRAWS):
         shown = train.take(_few_of_each(train, generator))
-        head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        head = _head()
         head.fit(_finite(model, shown), shown.y.cpu().numpy())
         found.append((head.predict(features) == class_index).mean())
     return statistics.fmean(found)
+
+
+def _head() -> "Pipeline":
+    from sklearn.linear_model import LogisticRegression  # a second to import: only when needed
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def _finite(model: nn.Module, data: Samples) -> np.ndarray:
