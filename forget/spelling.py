@@ -47,6 +47,15 @@ def is_control(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in JOINERS
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name can be sent anywhere: some are bytes that stand for no letters.
+
+    >>> is_text("José.pt"), is_text("\udcff.pt")
+    (True, False)
+    """
+    return not any(unicodedata.category(sign) == "Cs" for sign in name)
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name that was most likely meant: the same but for case, quotes and accents, or else for
     a few letters; None where none is near.

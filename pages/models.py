@@ -103,13 +103,19 @@ def _brought() -> None:
     from forget import store
     from forget.errors import DamagedFile
     from forget.paths import downloads
+    from forget.spelling import is_text, printable_path
     from ui.access import who
     from ui.words import plain
 
     st.header("Your own checkpoints", divider="gray")
     rows = []
     for path in store.foreign_files():
-        name = plain(str(path.relative_to(downloads())))
+        name = str(path.relative_to(downloads()))
+        if not is_text(name):
+            rows.append({"File": plain(printable_path(name)), "Kind": "–",
+                         "Usable": "no: its name is no text: rename it"})
+            continue
+        name = plain(name)
         try:
             model = store.read_foreign(path)
             rows.append({"File": name, "Kind": model.name, "Usable": "yes"})

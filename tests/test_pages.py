@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import shutil
 import time
 from pathlib import Path
@@ -308,6 +309,20 @@ def test_a_checkpoint_in_the_folder_is_listed_and_can_be_started_from(home, warm
     at.run()
     assert not at.exception
     assert any("theirs.safetensors" in str(table.value) for table in at.table)
+
+
+def test_a_checkpoint_whose_name_is_no_text_hinders_no_page(home, warm):
+    """A browser could not send such a name back, so the file cannot be chosen."""
+    copy_home(home)
+    (home / os.fsdecode(b"\xff.pt")).write_bytes(b"no weights")
+    at = AppTest.from_file(APP, default_timeout=30).run()
+    assert not at.exception and not at.error
+    assert not any("\udcff" in option for option in at.selectbox(key="digits.model").options)
+    at = AppTest.from_file(ROOT / "pages" / "models.py", default_timeout=30)
+    at.session_state["framed"] = True
+    at.run()
+    assert not at.exception and not at.error
+    assert any("rename it" in str(table.value) for table in at.table)
 
 
 def test_a_damaged_checkpoint_is_one_sentence(home, warm):

@@ -110,7 +110,7 @@ PATHS = (
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "TRACE", "X" * 99)
 
 NAMES = (b"\xff\xfe.pt", b"a\nb.safetensors", b"\x1b[2J.pth", "\u202etp.a.pt".encode(), b"$x$*_.pt",
-         b"<script>alert(1)</script>.pt", b"x" * 250 + b".pt", b".pt", b" .pt", b"[a](b).ckpt")
+         b"<img src=x onerror=alert(1)>.pt", b"x" * 250 + b".pt", b".pt", b" .pt", b"[a](b).ckpt")
 
 
 def attack(folder: Path, canvases: list[str], asked: list[str], more: bool = False) -> list[Fed]:

@@ -15,6 +15,7 @@ from forget.metrics.unknown import Threshold
 from forget.paths import downloads
 from forget.request import NOTHING
 from forget.result import Start
+from forget.spelling import is_text
 from forget.strangers import calibrate
 from forget.watch import UNWATCHED, Watch
 from ui import shared
@@ -50,9 +51,11 @@ class Original:
 
 
 def with_files(models: tuple[Original, ...]) -> tuple[Original, ...]:
-    """The models that are made here, and then the checkpoints that lie in the folder."""
+    """The models that are made here, and then the checkpoints that lie in the folder and whose
+    names a browser can send back."""
     brought = (Original(f"File: {name}", file=name) for name in
-               (str(path.relative_to(downloads())) for path in store.foreign_files()))
+               (str(path.relative_to(downloads())) for path in store.foreign_files())
+               if is_text(name))
     return (*models, *brought)
 
 
