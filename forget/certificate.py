@@ -14,6 +14,12 @@ from forget.faces.embedders import EMBEDDERS
 from forget.private import commitment, keyed_hash
 from forget.request import Forgotten
 
+FIRST = "forget certificate, version 1"
+"""Of before the noise was on a grid; it is read still, and checked as what it is."""
+
+KIND = "forget certificate, version 2"
+KINDS = (FIRST, KIND)
+
 
 def text_of(certificate: dict[str, Any]) -> str:
     """The one way in which a certificate is written: another byte is another certificate."""
@@ -67,7 +73,7 @@ def issue(
     """
     kept = store.secret_of(after)
     certificate = {
-        "kind": "forget certificate, version 1",
+        "kind": KIND,
         **statement,
         "model": {"file_sha256": hashlib.sha256(public).hexdigest(),
                   "weights_sha256_before": weights_sha256(before),

@@ -85,6 +85,8 @@ class Result:
     ``curve``: the points measured while the method worked.
     ``layers``: how far the method moved each layer, by name.
     ``statement``: what the method certifies, where it certifies anything.
+    ``kept_back``: what was measured for it and tells of the forgotten samples, so that no
+    certificate has it.
     ``distances``: how far the weights were from the solution, iteration by iteration.
     ``learnt``: what the original knew of its training samples.
     ``threshold``: below which evidence the recipe's models know nobody, for data of people.
@@ -107,6 +109,7 @@ class Result:
     curve: list[Point]
     layers: dict[str, float]
     statement: dict[str, Any] | None = None
+    kept_back: dict[str, Any] = dataclasses.field(default_factory=dict)
     distances: tuple[float, ...] = ()
     threshold: Threshold | None = None
     learnt: Learnt | None = None
@@ -222,12 +225,13 @@ class Result:
                        tuple(self.start.stored.record["input_shape"])) | {
             "method": self.method.name,
             "params": self.method.settings(),
-            "forget_seconds": self.seconds["forget"],
-            # Where there is a secret file it says so, and the public one need not.
+            # Where there is a secret file it says so, and the public one need not; and how long
+            # forgetting took tells which sample it was.
             **({"embedder": self.start.stored.record["embedder"]}
                if "embedder" in self.start.stored.record else {}),
             **({} if store.secret_of(self.unlearned) else
-               {"forgotten": [request.spec for request in self.forgotten.requests],
+               {"forget_seconds": self.seconds["forget"],
+                "forgotten": [request.spec for request in self.forgotten.requests],
                 "data": self.data}),
         }
 

@@ -76,6 +76,7 @@ def run(
         curve=done.curve,
         layers=change_per_layer(start.model, unlearned),
         statement=statement,
+        kept_back=done.proof.kept_back if done.proof else {},
         distances=done.proof.distances if done.proof else (),
         threshold=threshold,
         learnt=_learnt(splits, original),

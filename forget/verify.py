@@ -17,7 +17,15 @@ from scipy.special import gammaincinv
 from torch import Tensor
 
 from forget import store
-from forget.certificate import coverage, data_sha256, retained_rows, text_of, weights_sha256
+from forget.certificate import (
+    FIRST,
+    KINDS,
+    coverage,
+    data_sha256,
+    retained_rows,
+    text_of,
+    weights_sha256,
+)
 from forget.data import Dataset, Samples
 from forget.data.files import sha256_of
 from forget.device import generator
@@ -30,8 +38,14 @@ from forget.private import commitment, keyed_hash
 from forget.represent import represent
 from forget.request import Forgotten
 from forget.solve.newton import solve
+from forget.solve.noise import on_grid
 from forget.solve.objective import Objective
-from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
+from forget.solve.privacy import (
+    budget,
+    gaussian_multiplier,
+    grid_multiplier,
+    residual_allowed,
+)
 from forget.steps import Returning, drive, mapped
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
@@ -167,7 +181,8 @@ def _wrong_fields(stated: dict[str, Any]) -> list[str]:
               if not isinstance(model, dict) or not isinstance(model.get(name), str)]
     n = stated.get("n_retained")
     count = [] if type(n) is int and 0 < n < MOST_SAMPLES else ["n_retained"]
-    return [*numbers, *texts, *hashes, *count]
+    kind = [] if stated.get("kind") in KINDS else ["kind"]
+    return [*kind, *numbers, *texts, *hashes, *count]
 
 
 def _same(what: str, found: Any, stated: Any) -> Check:
@@ -260,9 +275,14 @@ def _arithmetic(
     model = {"mode": mode, "sigma": sigma, "lam": learner.lam, "radius": learner.radius,
              "loss": stored.model.loss.name, "features": stored.model.features.name}
     if mode == "residual":
-        allowed = residual_allowed(sigma, learner.lam * n, epsilon, delta)
-        follows = {"residual_allowed": allowed, "distance_allowed": allowed / (learner.lam * n),
-                   "noise_multiplier": gaussian_multiplier(epsilon, delta)}
+        strength, weights = learner.lam * n, stored.model.weight.numel()
+        multiplier = grid_multiplier(epsilon, delta, weights)
+        allowed = residual_allowed(sigma, strength, epsilon, delta, weights)
+        if stated["kind"] == FIRST:  # its noise was a floating-point number
+            multiplier = gaussian_multiplier(epsilon, delta)
+            allowed = sigma * strength / (2 * multiplier)
+        follows = {"residual_allowed": allowed, "distance_allowed": allowed / strength,
+                   "noise_multiplier": multiplier}
     else:
         allowed = budget(sigma, epsilon, delta)
         follows = {"residual_allowed": allowed, "budget": allowed}
@@ -298,7 +318,10 @@ def _with_secret(
     if w.shape != model.weight.shape:
         return [Check("the secret weights have the model's shape", False)]
     residual = objective.evaluate(w).residual
-    public = w + noise if residual_mode else w
+    public = w
+    if residual_mode:
+        public = (w + noise if stated["kind"] == FIRST
+                  else on_grid(w, learner.sigma, kept["noise_key"]))
     # In Guo mode what is stated is a bound, and the measured norm must keep to it.
     limit = stated["residual_allowed"] if residual_mode else stated["residual"] + SOLVED
     return [

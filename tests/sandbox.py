@@ -28,6 +28,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gdown
+from PIL import Image
 from streamlit.components.v2.bidi_component.serialization import BidiComponentSerde
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
@@ -43,6 +44,7 @@ from forget.device import use_fixed_threads
 from forget.errors import BadImage, BadInput, ForgetError
 from forget.faces import kept
 from forget.faces.archive import photos_from_zip
+from forget.faces.detect import find_faces
 from forget.faces.people import Photo, natural, person_name
 from forget.learners import learner_for
 from forget.methods import METHODS
@@ -372,6 +374,9 @@ def main() -> None:
     hostile.digits(), hostile.rows()  # made before, so that no file's process has to
     (folder / ROWS).write_bytes(hostile.npz())
     shutil.copy(hostile.honest().model, downloads() / "shipped.safetensors")
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        cli.main(["run", str(folder / ROWS), "--forget", "class:1", "--method", "finetune"])
+    find_faces([Image.new("RGB", (64, 64))])  # as that command: all that is imported when needed
     for path in sorted((folder / "files").iterdir()):
         with laid_out(path):
             print(json.dumps(fed_alone(path, folder)), flush=True)
@@ -432,8 +437,13 @@ def fed_alone(path: Path, folder: Path) -> dict:
     touched += [f"{name} (found there)" for name in _changed(before, listing(folder))]
     if path.name.startswith("records-"):  # its own log, and what reading it wrote
         touched = [one for one in touched if database.NAME not in one]
+    busy = usage.ru_utime + usage.ru_stime
+    if path.name.startswith("arguments-") and outcome == "read":
+        # A command that can be carried out takes its time, and writes into its home.
+        own = r"\ba/(home|tmp)/|^open '\d+'$"
+        busy, touched = 0.0, [one for one in touched if not re.search(own, one)]
     return {"name": path.name, "outcome": outcome, "detail": detail, "seconds": seconds,
-            "busy": usage.ru_utime + usage.ru_stime,
+            "busy": busy,
             "growth": usage.ru_maxrss / 1024 - at_first, "touched": touched}
 
 

@@ -39,7 +39,13 @@ from forget.represent import represent
 from forget.request import Forgotten, parse_request
 from forget.result import Start
 from forget.run import run
-from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
+from forget.solve.noise import on_grid
+from forget.solve.privacy import (
+    budget,
+    gaussian_multiplier,
+    grid_multiplier,
+    residual_allowed,
+)
 from forget.store import Stored
 from forget.verify import is_verified, verify
 from forget.watch import Watch
@@ -197,13 +203,14 @@ def test_a_certificate_says_what_it_must(spec):
     assert (stated["sigma"], stated["lam"]) == (1e-3, LAM)
     assert stated["n_retained"] == left
     assert stated["n_forgotten"] == len(result.request)
-    assert stated["noise_multiplier"] == pytest.approx(3.7306316, rel=1e-6)
-    assert stated["residual_allowed"] == pytest.approx(
-        1e-3 * LAM * left / (2 * 3.7306316), rel=1e-6)
-    assert 0 <= stated["residual"] <= stated["residual_allowed"]
-    assert stated["residual"] <= SOLVED
-    assert stated["distance_allowed"] == pytest.approx(1e-3 / (2 * 3.7306316), rel=1e-6)
-    assert stated["iterations"] >= 1
+    weights = result.unlearned.weight.numel()
+    assert stated["weights"] == weights
+    # The analytic Gaussian's 3.7306316, and little more for the grid; less the rounding's part.
+    assert 3.7306316 < stated["noise_multiplier"] < 3.7306316 * (1 + 1e-6)
+    hidden = 1 / stated["noise_multiplier"] - 1.25 * math.sqrt(weights) / 2**16
+    assert stated["residual_allowed"] == pytest.approx(1e-3 * LAM * left / 2 * hidden, rel=1e-9)
+    assert stated["distance_allowed"] == pytest.approx(1e-3 / 2 * hidden, rel=1e-9)
+    assert stated["residual"] == SOLVED <= stated["residual_allowed"]
     assert stated["covers"] == "whole model"
     assert stated["dataset"] == "clouds"
     assert len(stated["assumptions"]) >= 4
@@ -225,14 +232,31 @@ def test_the_residual_is_the_measured_gradient_and_is_allowed(spec, data, settin
         assert np.linalg.norm(gradient) <= 1e-4
 
 
-def test_the_residual_stated_is_the_librarys_own_measurement():
+def test_the_residual_kept_back_is_the_librarys_own_measurement():
     for spec in SPECS:
         result = result_of(spec)
         learner = result.start.learner
         rows = represent(learner, DATA["vectors"]).train
         rows = rows.take(retained_rows(DATA["vectors"], result.forgotten.ids))
         at = learner.objective(result.unlearned, rows).evaluate(result.unlearned.secret["weights"])
-        assert at.residual == pytest.approx(result.statement["residual"], rel=1e-6, abs=1e-12)
+        assert at.residual == pytest.approx(result.kept_back["residual"], rel=1e-6, abs=1e-12)
+
+
+def test_nothing_that_was_measured_is_published():
+    """Two requests of as many samples: their certificates state the same but for the hashes, and
+    the models' own records say the same."""
+    def stated(spec: str, **settings) -> tuple[dict, dict]:
+        result = result_of(spec, **settings)
+        words = {name: value for name, value in result.files.certificate.items()
+                 if not name.endswith(("sha256", "hash", "commitment", "mac", "model"))}
+        return words, result.record()
+
+    for mode in ({}, {"mode": "guo", "sigma": 10.0, "lam": 1e-2}):
+        one, other = (stated(spec, **mode) for spec in ("samples:0,5,9", "samples:1,2,3"))
+        assert one == other
+        assert one[0]["iterations"] is None
+        assert not {"seconds", "forget_seconds", "bound_of_this_request", "spent",
+                    "retrained"} & (one[0] | one[1]).keys()
 
 
 @pytest.mark.parametrize("spec", SPECS[:2])
@@ -280,9 +304,9 @@ def test_a_class_agrees_with_an_lbfgs_over_all_columns(loss):
 def test_what_is_published_is_the_secret_plus_the_keyed_noise_exactly(spec):
     result = result_of(spec)
     model, learner = result.unlearned, result.start.learner
-    noise = learner.noise(model.secret["noise_key"], model)
-    assert torch.equal(model.weight, model.secret["weights"] + noise)
-    assert 0.5 < noise.std().item() / learner.sigma < 1.6
+    secret = model.secret["weights"]
+    assert torch.equal(model.weight, on_grid(secret, learner.sigma, model.secret["noise_key"]))
+    assert 0.5 < (model.weight - secret).std().item() / learner.sigma < 1.6
 
 
 @EVERY_SPEC
@@ -295,7 +319,7 @@ def test_the_residual_is_reached_for_the_published_models_own_request_only(spec)
 
 
 def test_a_class_is_not_reached_by_one_newton_step():
-    assert result_of("class:b").statement["iterations"] > 3
+    assert result_of("class:b").kept_back["iterations"] > 3
 
 
 def test_two_requests_with_one_seed_have_noise_of_their_own():
@@ -387,7 +411,7 @@ def test_a_further_request_goes_on_with_the_budget_of_the_files(tmp_path):
     first = result_of("samples:3", mode="guo", sigma=10.0, lam=1e-2)
     start = resume(saved(first, tmp_path / "first").model, DATA["vectors"])
     second = forgotten("samples:4", start)
-    assert second.statement["spent_before"] == first.statement["spent"] > 0
+    assert second.kept_back["spent_before"] == first.kept_back["spent"] > 0
     direct = forgotten("samples:4", first.next_start())
     assert torch.equal(second.unlearned.weight, direct.unlearned.weight)
     assert holds(checked(saved(second, tmp_path / "second")))
@@ -859,10 +883,11 @@ def test_without_anything_that_vouches_for_its_fields_nothing_is_verified(
 def retold(stated: dict) -> None:
     """Fields that follow from others, made to fit again: what a careful forger does."""
     allowed = residual_allowed(stated["sigma"], stated["lam"] * stated["n_retained"],
-                               stated["epsilon"], stated["delta"])
+                               stated["epsilon"], stated["delta"], stated["weights"])
     stated |= {"residual_allowed": allowed,
                "distance_allowed": allowed / (stated["lam"] * stated["n_retained"]),
-               "noise_multiplier": gaussian_multiplier(stated["epsilon"], stated["delta"])}
+               "noise_multiplier": grid_multiplier(stated["epsilon"], stated["delta"],
+                                                   stated["weights"])}
 
 
 @pytest.mark.parametrize("careful", [False, True])
@@ -954,18 +979,18 @@ def test_the_bound_holds_after_each_of_twenty_requests(bound, data, lam):
     start, spent = start_of(data, mode="guo", sigma=10.0, lam=lam), 0.0
     for turn in range(20):
         result = forgotten(f"random:{1 + turn % 3}", start, data, Certified(bound=bound))
-        stated = result.statement
+        stated, kept = result.statement, result.kept_back
         # Feature rows are float32 here and there, which moves a gradient by 1e-6.
-        assert guo_gradient(result, data) <= stated["residual"] + 1e-5
-        assert stated["residual"] == stated["spent"] <= stated["residual_allowed"]
-        assert stated["budget"] == stated["residual_allowed"] == pytest.approx(
-            budget(10.0, 1.0, 1e-5))
+        assert guo_gradient(result, data) <= kept["residual"] + 1e-5
+        assert kept["residual"] == kept["spent"] <= stated["residual_allowed"]
+        assert (stated["budget"] == stated["residual_allowed"] == stated["residual"]
+                == pytest.approx(budget(10.0, 1.0, 1e-5)))
         if turn:
-            assert stated["spent_before"] == spent
-        if not stated["retrained"]:
-            assert stated["spent"] == pytest.approx(
-                stated["spent_before"] + stated["bound_of_this_request"])
-        spent, start = stated["spent"], result.next_start()
+            assert kept["spent_before"] == spent
+        if not kept["retrained"]:
+            assert kept["spent"] == pytest.approx(
+                kept["spent_before"] + kept["bound_of_this_request"])
+        spent, start = kept["spent"], result.next_start()
 
 
 @pytest.mark.parametrize("bound", ["tight", "paper"])
@@ -974,13 +999,13 @@ def test_the_budget_adds_up_until_it_is_spent_and_then_the_model_is_retrained(bo
     before, retrained = start.model.secret["spent"].item(), []
     for _ in range(12):
         result = forgotten("random:2", start, method=Certified(bound=bound))
-        stated = result.statement
-        total = before + stated["bound_of_this_request"]
-        assert stated["retrained"] == (total > stated["budget"])
-        assert stated["spent"] == (pytest.approx(total) if not stated["retrained"]
-                                   else pytest.approx(0, abs=SOLVED))
-        retrained.append(stated["retrained"])
-        before, start = stated["spent"], result.next_start()
+        kept = result.kept_back
+        total = before + kept["bound_of_this_request"]
+        assert kept["retrained"] == (total > result.statement["budget"])
+        assert kept["spent"] == (pytest.approx(total) if not kept["retrained"]
+                                 else pytest.approx(0, abs=SOLVED))
+        retrained.append(kept["retrained"])
+        before, start = kept["spent"], result.next_start()
     assert True in retrained
     assert False in retrained
 
@@ -988,7 +1013,7 @@ def test_the_budget_adds_up_until_it_is_spent_and_then_the_model_is_retrained(bo
 def test_a_retrained_model_is_the_solution_with_noise_of_its_own(tmp_path):
     start = start_of(mode="guo", sigma=1e-3)
     result = forgotten("random:20", start)
-    assert result.files.certificate["retrained"] is True
+    assert result.kept_back["retrained"] is True
     assert not torch.equal(result.unlearned.secret["noise_key"], start.model.secret["noise_key"])
     assert guo_gradient(result) <= 1e-5
     assert holds(checked(saved(result, tmp_path)))
@@ -997,7 +1022,7 @@ def test_a_retrained_model_is_the_solution_with_noise_of_its_own(tmp_path):
 def test_a_step_within_the_budget_keeps_its_noise_and_publishes_its_own_weights(tmp_path):
     start = start_of(mode="guo", sigma=10.0, lam=1e-2)
     result = forgotten("samples:3", start)
-    assert result.files.certificate["retrained"] is False
+    assert result.kept_back["retrained"] is False
     assert torch.equal(result.unlearned.secret["noise_key"], start.model.secret["noise_key"])
     assert torch.equal(result.unlearned.weight, result.unlearned.secret["weights"])
     assert not torch.equal(result.unlearned.weight, start.model.weight)
@@ -1018,7 +1043,7 @@ def test_the_watch_is_told_that_the_model_is_retrained():
 
 def test_the_papers_bound_spends_five_times_as_much():
     start = start_of(mode="guo", sigma=10.0, lam=1e-2)
-    paper, tight = (forgotten("samples:3", start, method=Certified(bound=bound)).statement
+    paper, tight = (forgotten("samples:3", start, method=Certified(bound=bound)).kept_back
                     for bound in ("paper", "tight"))
     assert paper["bound_of_this_request"] / tight["bound_of_this_request"] == pytest.approx(
         3 * math.sqrt(3), rel=1e-3)
@@ -1051,8 +1076,8 @@ def test_a_noise_below_what_models_are_solved_to_is_refused_in_guo_mode_too(seed
 def test_the_stated_worst_case_is_above_the_stated_bound(sigma):
     """It needs no data, so it must hold for whatever the data and b are."""
     for spec in ("samples:3", "random:20"):
-        stated = forgotten(spec, start_of(mode="guo", sigma=sigma, lam=1e-2)).statement
-        assert stated["bound_of_this_request"] <= stated["bound_worst_case"]
+        kept = forgotten(spec, start_of(mode="guo", sigma=sigma, lam=1e-2)).kept_back
+        assert kept["bound_of_this_request"] <= kept["bound_worst_case"]
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 20.0, 100.0])
@@ -1228,7 +1253,7 @@ def test_every_lambda_is_forgotten_with_or_says_what_to_do(spec, loss, lam):
     """Small lambdas, at which a solver in double precision has no trouble, included."""
     start = start_of(loss=loss, lam=lam, sigma=1e-1)
     result = forgotten(spec, start)
-    assert result.statement["residual"] <= min(SOLVED, result.statement["residual_allowed"])
+    assert result.kept_back["residual"] <= min(SOLVED, result.statement["residual_allowed"])
 
 
 @example(ids=[0])
@@ -1245,11 +1270,12 @@ def test_any_samples_are_forgotten_to_what_is_allowed(ids):
                                                                             torch.tensor(ids)))
     at = result.start.learner.objective(result.unlearned, rows).evaluate(
         result.unlearned.secret["weights"])
-    assert at.residual <= residual_allowed(1e-3, LAM * (240 - len(ids)), 1.0, 1e-5)
+    weights = result.unlearned.weight.numel()
+    assert at.residual <= residual_allowed(1e-3, LAM * (240 - len(ids)), 1.0, 1e-5, weights)
 
 
 def test_almost_everything_can_be_forgotten():
     ids = [i for i in range(240) if i not in (0, 1, 2, 3, 4, 5)]
     result = forgotten("samples:" + ",".join(map(str, ids)), start_of())
     assert result.statement["n_retained"] == 6
-    assert result.statement["residual"] <= result.statement["residual_allowed"]
+    assert result.kept_back["residual"] <= result.statement["residual_allowed"]

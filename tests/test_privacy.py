@@ -14,7 +14,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, kstest, norm
+from lattice import lower_bound_on_epsilon
+from scipy.stats import kstest, norm
 
 from forget import private
 from forget.data import Samples
@@ -31,7 +32,14 @@ from forget.private import (
     noise_key,
     random_key,
 )
-from forget.solve.privacy import budget, gaussian_delta, gaussian_multiplier, residual_allowed
+from forget.solve.noise import on_grid
+from forget.solve.privacy import (
+    budget,
+    gaussian_delta,
+    gaussian_multiplier,
+    grid_multiplier,
+    residual_allowed,
+)
 from forget.steps import drive
 
 DELTAS = [1e-12, 1e-8, 1e-5, 1e-4, 1e-2, 0.1]
@@ -119,19 +127,32 @@ def test_the_classical_formula_is_wrong_for_large_epsilon():
 
 
 @given(sigma=st.floats(1e-6, 10), strength=st.floats(1e-3, 1e4), epsilon=st.floats(0.01, 50),
-       log_delta=st.floats(-10, -1))
+       log_delta=st.floats(-10, -1), weights=st.integers(1, 50))
 @settings(max_examples=40)
-def test_two_outputs_at_the_residual_allowed_are_just_hidden(sigma, strength, epsilon, log_delta):
-    """Each within tau / strength of the optimum, so at most 2 tau / strength apart."""
-    tau = residual_allowed(sigma, strength, epsilon, 10**log_delta)
-    apart = 2 * tau / strength
+def test_two_outputs_at_the_residual_allowed_are_just_hidden(
+    sigma, strength, epsilon, log_delta, weights
+):
+    """Each within tau / strength of the optimum, and each moved by the rounding of its weights."""
+    tau = residual_allowed(sigma, strength, epsilon, 10**log_delta, weights)
+    apart = 2 * tau / strength + 1.25 * math.sqrt(weights) * sigma / 2**16
     assert exact_delta(epsilon, sigma / apart * (1 + 1e-12)) <= 10**log_delta
-    assert exact_delta(epsilon, sigma / apart * (1 - 1e-6)) > 10**log_delta
+    assert exact_delta(epsilon, sigma / apart * (1 - 1e-3)) > 10**log_delta
 
 
 def test_the_residual_allowed_written_out():
-    assert residual_allowed(1e-3, 6.0, 1.0, 1e-5) == pytest.approx(
-        1e-3 * 6.0 / (2 * 3.730631634), rel=1e-8)
+    assert residual_allowed(1e-3, 6.0, 1.0, 1e-5, 1) == pytest.approx(
+        1e-3 * 6.0 / 2 * (1 / 3.730631634 - 1.25 / 2**16), rel=1e-8)
+
+
+def test_weights_without_end_leave_no_room_under_the_noise():
+    assert residual_allowed(1e-3, 6.0, 1.0, 1e-5, 10**10) < 0
+
+
+@pytest.mark.parametrize("weights", [1, 10_240, 5_000_000])
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.1, 1e-5), (1.0, 1e-5), (10.0, 1e-10)])
+def test_the_grid_asks_for_little_more_noise_and_never_for_less(epsilon, delta, weights):
+    more = grid_multiplier(epsilon, delta, weights) / gaussian_multiplier(epsilon, delta)
+    assert 1 - 1e-9 <= more < 1 + weights * 1e-6 / epsilon
 
 
 def test_the_budget_written_out():
@@ -398,47 +419,21 @@ DRAWS = 4000
 DIMENSION = (6, 3)
 
 
-def lower_bound_on_epsilon(statistic_in, statistic_out, delta, confidence=0.95):
-    """A Clopper-Pearson lower bound on the epsilon that an attack shows at ``delta``.
-
-    A threshold is chosen on one half of the draws and judged on the other, in both directions: an
-    (epsilon, delta) pair demands P(hit) <= e^epsilon P(false alarm) + delta. Error is shared out
-    between the two rates.
-    """
-    half = len(statistic_in) // 2
-    tail = (1 - confidence) / 2
-
-    def bound(hits, alarms, n):
-        least = beta.ppf(tail, hits, n - hits + 1) if hits else 0.0
-        most = beta.ppf(1 - tail, alarms + 1, n - alarms) if alarms < n else 1.0
-        return math.log((least - delta) / most) if least > delta else 0.0
-
-    def best(one, other):
-        seen = np.concatenate([one[:half], other[:half]])
-        cuts = np.quantile(seen, np.linspace(0.005, 0.995, 199))
-        cut = max(cuts, key=lambda c: bound((one[:half] > c).sum(), (other[:half] > c).sum(), half))
-        return bound((one[half:] > cut).sum(), (other[half:] > cut).sum(), half)
-
-    return max(0.0, best(statistic_in, statistic_out), best(-statistic_out, -statistic_in))
-
-
 def attacked(epsilon, delta, share, seed):
     """The epsilon that a likelihood-ratio attack shows on the library's own publications.
 
-    Un-noised weights of the two sides lie 2 tau / (lambda n') apart, all that the certificate
-    allows, along one direction; the noise is ``share`` of what the learner would use.
+    Un-noised weights of the two sides lie as far apart as the noise hides, along one direction;
+    the noise is ``share`` of what the learner would use.
     """
-    sigma, lam, n = 1e-3, 1e-4, 500
-    apart = 2 * residual_allowed(sigma, lam * n, epsilon, delta) / (lam * n)
+    sigma = 1e-3
+    apart = sigma / gaussian_multiplier(epsilon, delta)
     direction = torch.randn(DIMENSION, generator=generator(seed), dtype=torch.float64)
     direction /= direction.norm()
-    keys = torch.randint(0, 256, (2, DRAWS, 32), generator=generator(seed + 1), dtype=torch.uint8)
-    learner = Convex(sigma=sigma * share)
-    model = learner.build((DIMENSION[0] - 1,), DIMENSION[1], generator(0))
+    keys = torch.randint(0, 256, (2, 32), generator=generator(seed + 1), dtype=torch.uint8)
     centre = torch.randn(DIMENSION, generator=generator(seed + 2), dtype=torch.float64)
     statistics = []
     for side, place in enumerate((centre + apart * direction, centre)):
-        published = torch.stack([place + learner.noise(key, model) for key in keys[side]])
+        published = on_grid(place.expand(DRAWS, *DIMENSION), sigma * share, keys[side])
         # The likelihood ratio of two Gaussians is a function of the projection alone.
         statistics.append(((published - centre) * direction).sum((1, 2)).numpy())
     return lower_bound_on_epsilon(*statistics, delta)
@@ -482,7 +477,7 @@ def test_two_solutions_within_the_residual_are_no_further_apart_than_the_noise_h
     model = trained(learner, data=data)
     objective = learner.objective(model, data)
     w = model.secret["weights"]
-    tau = residual_allowed(learner.sigma, objective.strength, epsilon, 1e-5)
+    tau = residual_allowed(learner.sigma, objective.strength, epsilon, 1e-5, w.numel())
     away = torch.randn(w.shape, generator=generator(seed), dtype=torch.float64)
     size, step = 0.0, tau
     for _ in range(60):  # as far along this direction as the residual allows

@@ -9,11 +9,14 @@ from ui.session import Session
 
 
 def newton_view(held: Session) -> None:
-    """The solver's way, the one-step model beside the last, and the certificate in words."""
+    """The solver's way, the one-step model beside the last, and the certificate in words.
+
+    What is measured stands here for whoever runs the server, and in no certificate.
+    """
     result = held.result
     stated = result.statement
     if stated["mode"] == "guo":
-        _budget(stated)
+        _budget(stated | result.kept_back)
     else:
         charts.newton([p.step.measured["gradient_norm"] for p in result.curve[1:]][:-1],
                       stated["residual_allowed"])

@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Iterator
 
 from forget.frauds import FRAUDS
-from forget.learners.convex import SOLVED, Convex
+from forget.learners.convex import Convex
 from forget.methods import Proof
 from forget.methods.certified import Certified, newton_from
 from forget.models.head import Head
 from forget.private import noise_key
-from forget.solve.privacy import gaussian_multiplier, residual_allowed
 from forget.steps import Step
 
 
@@ -40,9 +39,6 @@ class OneStep(Certified):
         step, w = next(work)
         yield dataclasses.replace(step, index=1, total=1)
         learner.publish(model, w, noise_key(task.generator, w, str(learner.settings())))
-        allowed = residual_allowed(learner.sigma, objective.strength, self.epsilon, self.delta)
-        return Proof(self._statement(model, task, allowed) | {
-            "residual": SOLVED, "iterations": 1,  # the lie: it was never measured
-            "noise_multiplier": gaussian_multiplier(self.epsilon, self.delta),
-            "distance_allowed": allowed / objective.strength,
-        })
+        allowed = self._allowed(learner, objective.strength, model)
+        # The lie: nothing was solved.
+        return Proof(self._statement_of_residual(model, task, allowed, objective.strength), {})

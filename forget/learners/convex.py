@@ -15,6 +15,7 @@ from forget.models.head import Head
 from forget.private import gaussian, noise_key, random_key
 from forget.solve.losses import loss_called
 from forget.solve.newton import factor, solve
+from forget.solve.noise import on_grid
 from forget.solve.objective import Objective, data_curvature
 from forget.steps import Step, mapped
 
@@ -38,8 +39,9 @@ class Convex(Learner):
     """L(w) = sum of losses + lambda n / 2 ||w||^2, the bias regularised too, solved to 1e-8.
 
     Noise, fixed before any data are seen, hides what is left of the difference between two
-    solutions. ``residual``: the published weights are w + N(0, sigma^2) (output perturbation:
-    Chaudhuri et al. 2011, https://arxiv.org/abs/0912.0071). ``guo``: b ~ N(0, sigma^2) stands in
+    solutions. ``residual``: the published weights are w, rounded to a grid, plus discrete Gaussian
+    noise of scale sigma on that grid (output perturbation: Chaudhuri et al. 2011,
+    https://arxiv.org/abs/0912.0071). ``guo``: b ~ N(0, sigma^2) stands in
     the objective as <b, w>, rows have norm 1, and w itself is published (Guo et al. 2020,
     https://arxiv.org/abs/1911.03030). The un-noised weights, b and the noise's key are the server's
     secret. The features are a constant of the recipe and never saw the data.
@@ -124,7 +126,7 @@ class Convex(Learner):
         model.secret |= {"spent": torch.tensor(solution.residual, dtype=torch.float64)}
 
     def noise(self, key: Tensor, model: Head) -> Tensor:
-        """sigma times standard normal numbers of the weights' shape, on the CPU."""
+        """Guo mode's b: sigma times standard normal numbers of the weights' shape, on the CPU."""
         return self.sigma * gaussian(key, tuple(model.weight.shape))
 
     @torch.no_grad()
@@ -132,8 +134,7 @@ class Convex(Learner):
         """Set the public weights, and keep what they were made of."""
         model.secret = {"weights": w.cpu().contiguous(), "noise_key": key, "salt": random_key(),
                         "ids_key": random_key(), "seal_key": random_key()}
-        public = w if self.mode == "guo" else w + self.noise(key, model).to(w.device)
-        model.weight.copy_(public)
+        model.weight.copy_(w if self.mode == "guo" else on_grid(w, self.sigma, key))
         model.eval()
 
     @torch.no_grad()

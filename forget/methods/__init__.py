@@ -46,11 +46,13 @@ class Proof:
     """What a method that can prove something returns at its end.
 
     ``statement``: what it certifies, plain JSON data without anything that tells of the forgotten
-    samples.  ``distances``: how far its weights were from where they ended, before each iteration
-    and after the last; they do tell, and are no part of a certificate.
+    samples.  ``kept_back``: what was measured on the way, which does tell, and is for whoever runs
+    the server alone.  ``distances``: so are they: how far the weights were from where they ended,
+    before each iteration and after the last.
     """
 
     statement: dict[str, Any]
+    kept_back: dict[str, Any]
     distances: tuple[float, ...] = ()
 
 

@@ -17,7 +17,7 @@ from forget.models.head import Head
 from forget.private import noise_key, random_key
 from forget.solve.newton import ROUGH, Factor, Inverse, Solution, factor, solve
 from forget.solve.objective import Objective, curvature_root, data_curvature
-from forget.solve.privacy import budget, gaussian_multiplier, residual_allowed
+from forget.solve.privacy import budget, grid_multiplier, residual_allowed
 from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
 from forget.steps import Step, mapped
 
@@ -29,12 +29,12 @@ Work = Iterator[Step]
 class Certified(Method):
     """Newton's method on L(w; D_r) from the solution on D, until the measured residual is small.
 
-    Residual mode: stop at ||grad L(w; D_r)|| <= tau = sigma lambda n' / (2 c(epsilon, delta)), and
-    at the learner's own 1e-8 where that is less, then publish w + N(0, sigma^2) with fresh noise.
+    Residual mode: stop at ||grad L(w; D_r)|| <= 1e-8, as the learner does, which is far below the
+    tau that (epsilon, delta) allows, then publish w on a grid with fresh discrete Gaussian noise.
     Strong convexity puts w within tau / (lambda n') of the one optimum, where the reference ends
-    too; the Gaussian mechanism does the rest (Balle and Wang 2018,
-    https://arxiv.org/abs/1805.06530; descent with perturbed publishing: Neel et al. 2021,
-    https://arxiv.org/abs/2007.02923).
+    too; the mechanism does the rest (:func:`~forget.solve.privacy.residual_allowed`; Balle and Wang
+    2018, https://arxiv.org/abs/1805.06530; Canonne et al. 2020, https://arxiv.org/abs/2004.00010;
+    descent with perturbed publishing: Neel et al. 2021, https://arxiv.org/abs/2007.02923).
 
     Guo mode: the single Newton step of Guo et al. 2020, https://arxiv.org/abs/1911.03030. What it
     leaves of the gradient is bounded, and bounds add up over requests; (epsilon, delta) holds while
@@ -77,11 +77,7 @@ class Certified(Method):
     def _residual(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
         objective = learner.objective(model, task.retain)
-        allowed = residual_allowed(learner.sigma, objective.strength, self.epsilon, self.delta)
-        if allowed < SOLVED:
-            raise BadInput(f"with sigma {learner.sigma:g} the residual may be {allowed:.2g} at "
-                           f"most, and models are solved to {SOLVED:g}: take a larger sigma or "
-                           "epsilon")
+        allowed = self._allowed(learner, objective.strength, model)
         path: list[Tensor] = []
         work = recorded(newton_from(model, objective, task), path)
         solution = yield from shown(model, work)
@@ -89,12 +85,29 @@ class Certified(Method):
         learner.publish(model, solution.w, key)
         yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
                    {"gradient_norm": solution.residual})
-        statement = self._statement(model, task, allowed) | {
-            "residual": solution.residual, "iterations": solution.iterations,
-            "noise_multiplier": gaussian_multiplier(self.epsilon, self.delta),
-            "distance_allowed": allowed / objective.strength,
+        return Proof(self._statement_of_residual(model, task, allowed, objective.strength),
+                     {"residual": solution.residual, "iterations": solution.iterations},
+                     tuple((w - solution.w).norm().item() for w in path))
+
+    def _allowed(self, learner: Convex, strength: float, model: Head) -> float:
+        """The residual that the noise hides; :class:`BadInput` where it is too small to reach."""
+        allowed = residual_allowed(
+            learner.sigma, strength, self.epsilon, self.delta, model.weight.numel())
+        if allowed < SURELY:
+            most = f"may be {allowed:.2g} at most" if allowed > 0 else "has no room under the noise"
+            raise BadInput(f"with sigma {learner.sigma:g} the residual {most}, and models are "
+                           f"solved to {SOLVED:g}: take a larger sigma, epsilon or lam")
+        return allowed
+
+    def _statement_of_residual(
+        self, model: Head, task: Task, allowed: float, strength: float
+    ) -> dict[str, Any]:
+        """What residual mode states: nothing that was measured, only what was fixed beforehand."""
+        return self._statement(model, task, allowed) | {
+            "residual": SOLVED,
+            "noise_multiplier": grid_multiplier(self.epsilon, self.delta, model.weight.numel()),
+            "distance_allowed": allowed / strength,
         }
-        return Proof(statement, tuple((w - solution.w).norm().item() for w in path))
 
     def _guo(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
@@ -116,12 +129,14 @@ class Certified(Method):
             yield Step(taken + 1, taken + 1, "budget was spent: retrained from scratch",
                        {"gradient_norm": model.secret["spent"].item()})
         now = model.secret["spent"].item()
-        return Proof(self._statement(model, task, allowed) | {
+        statement = self._statement(model, task, allowed) | {
+            "residual": allowed, "bound": self.bound, "budget": allowed}
+        return Proof(statement, {
             "residual": now, "iterations": 1 if not retrained else taken - 1,
-            "bound": self.bound, "bound_of_this_request": removal.bound,
+            "bound_of_this_request": removal.bound,
             "bound_worst_case": worst_case(
                 learner.lam, n, len(task.forget), BOUNDS[self.bound], b),
-            "spent_before": spent, "spent": now, "budget": allowed, "retrained": retrained,
+            "spent_before": spent, "spent": now, "retrained": retrained,
         })
 
     def spends(self, model: Head, task: Task) -> Spending | None:
@@ -141,17 +156,25 @@ class Certified(Method):
         return removal, Spending(model.secret["spent"].item(), removal.bound, allowed)
 
     def _statement(self, model: Head, task: Task, allowed: float) -> dict[str, Any]:
-        """What a certificate says, apart from the data, what it covers of them, and hashes."""
+        """What a certificate says, apart from the data, what it covers of them, and hashes.
+
+        ``residual`` is the most that can be left, and ``iterations`` is not said: what was reached,
+        and after how many steps, was found to tell which sample was forgotten.
+        """
         learner: Convex = task.learner
         return {
             "mode": learner.mode, "epsilon": self.epsilon, "delta": self.delta,
             "sigma": learner.sigma, "lam": learner.lam,
-            "residual_allowed": allowed,
+            "residual_allowed": allowed, "iterations": None,
             "n_retained": len(task.retain), "n_forgotten": len(task.forget),
             "loss": model.loss.name, "features": model.features.name, "radius": learner.radius,
+            "weights": model.weight.numel(),
             "assumptions": list(ASSUMPTIONS[learner.mode]),
         }
 
+
+SURELY = 2 * SOLVED
+"""The least that can be allowed: half of it is for how far float64 puts the measured one off."""
 
 GUESSES = ("Whoever holds all the data can test guesses of what was forgotten against the hash of "
            "the retained data.")
@@ -164,18 +187,21 @@ ASSUMPTIONS = {
         "several requests seen together compose, and their epsilons add up at worst.",
         GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
-        "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
+        "Weights are solved in float64, and the gradient that is measured there is off by less "
+        "than 1e-8. Noise is drawn in whole numbers on a grid, from SHAKE-256 with a 256-bit key.",
     ),
     "guo": (
         "The vector b of the objective and its key stay with whoever runs the server.",
         "Requests are not chosen by looking at published models.",
-        "The residual is a bound on the gradient norm, added up over all requests since the last "
-        "training, and holds for each column of weights with its own noise.",
+        "The residual stated is the whole budget: a bound on the gradient norm, added up over all "
+        "requests since the last training, keeps to it, and holds for each column of weights with "
+        "its own noise.",
         "It holds for this publication alone: whoever has the weights before and after sees the "
-        "step itself, which carries no noise of its own, and the bounds stated follow from it.",
+        "step itself, which carries no noise of its own.",
         GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
-        "Arithmetic is float64; noise comes from a pseudo-random generator with a 128-bit key.",
+        "Arithmetic is float64, and the proof is one about real numbers; noise comes from a "
+        "pseudo-random generator with a 128-bit key.",
     ),
 }
 """What a certificate rests on, in words."""

@@ -39,6 +39,7 @@ def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
     """A moment for each entry that changed the base's model, in their order."""
     moments: list[Moment] = []
     published: list[float] = []
+    weights = 0
     model = None
     for entry in chain:
         body = entry.body
@@ -50,13 +51,14 @@ def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
         composes = certificate.get("mode") == "residual"
         if composes:
             published.append(certificate["noise_multiplier"])
+            weights += certificate.get("weights", 0)  # not there: its noise was on no grid
         retrained = (body.get("metrics") or {}).get("retrained") or {}
         moments.append(Moment(
             entry.number, entry.at, entry.what, body.get("how") or body["method"],
             body["test_accuracy"], retrained.get("test_retain_accuracy"),
             _share(body, certificate),
-            bool(certificate.get("retrained")),
-            composed_epsilon(published, certificate["delta"]) if composes else None))
+            body.get("anew") or bool(certificate.get("retrained")),  # there before version 2
+            composed_epsilon(published, certificate["delta"], weights) if composes else None))
     return moments
 
 

@@ -397,6 +397,7 @@ def _body(planned: Plan, result: Result, files: Files) -> dict[str, Any]:
         "whole_class": planned.request.class_index is not None,
         "test_accuracy": result.measured_unlearned.accuracies["test_retain_accuracy"],
         "spent": spent_of(planned.here.learner, result.unlearned),
+        "anew": bool(result.kept_back.get("retrained")),
         "model_sha256_before": Files.of(planned.here.stored).sha256,
         "model_sha256": files.sha256,
         "certificate": certificate,
