@@ -28,28 +28,60 @@ def text_of(certificate: dict[str, Any]) -> str:
 
 def data_sha256(train: Samples, classes: tuple[str, ...]) -> str:
     """sha256 over class names, inputs and labels, in their order."""
+    return _digest(train.x, train.y, classes)
+
+
+def retained_sha256(train: Samples, classes: tuple[str, ...]) -> str:
+    """The same over retained samples and the classes that have any, numbered without the others:
+    a person who was deleted from the data leaves it as it is."""
+    names, numbers = present(train, classes)
+    return _digest(train.x, numbers, names)
+
+
+def present(train: Samples, classes: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor]:
+    """The classes that have samples, and the samples' labels (N,) as places among these."""
+    there, numbers = train.y.cpu().unique(return_inverse=True)
+    return tuple(classes[index] for index in there.tolist()), numbers
+
+
+def _digest(x: Tensor, y: Tensor, classes: tuple[str, ...]) -> str:
     digest = hashlib.sha256("\0".join(classes).encode())
-    for tensor in (train.x, train.y):
+    for tensor in (x, y):
         digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
 def coverage(dataset: Dataset) -> dict[str, str]:
-    """What a certificate over these data covers: all of it, or the head over a public embedder's
-    rows."""
-    if not dataset.embedder:
-        return {"covers": "whole model",
-                "covers_because": "the features under the head are fixed and never saw any data, "
-                                  "and the head is the rest of the model"}
-    embedder = EMBEDDERS[dataset.embedder]
-    return {
-        "covers": "head",
-        "covers_because": f"the rows under it come from {embedder.title}, which learnt from "
-                          f"{embedder.learnt_from}; it covers the whole model only as far as those "
-                          "did not hold these people, which cannot be checked here",
-        "embedder": embedder.name,
-    }
+    """What a certificate over these data covers: all of the model, or the head over rows that
+    somebody else's network may have made."""
+    if dataset.embedder:
+        embedder = EMBEDDERS[dataset.embedder]
+        return {
+            "covers": "head",
+            "covers_because": f"the rows under it come from {embedder.title}, which learnt from "
+                              f"{embedder.learnt_from}; it covers the whole model only as far as "
+                              "those did not hold these people, which cannot be checked here",
+            "embedder": embedder.name,
+        }
+    if dataset.train.x.ndim == 2:
+        return {"covers": "head",
+                "covers_because": "the data are vectors that were made elsewhere, and whether what "
+                                  "made them learnt from these samples cannot be known here"}
+    return {"covers": "whole model", "covers_because": FIXED}
+
+
+FIXED = ("the features under the head are fixed and never saw any data, and the head is the rest "
+         "of the model")
+
+
+def marks_of(samples: Samples, key: Tensor) -> Tensor:
+    """A keyed hash (N, 32) uint8 of each sample's inputs, by which it is found again wherever it
+    stands; nobody without the key can tell of which."""
+    rows = samples.x.cpu().contiguous().numpy()
+    found = [keyed_hash(key, row.tobytes()) for row in rows]
+    return torch.tensor([list(bytes.fromhex(one)) for one in found], dtype=torch.uint8).reshape(
+        len(rows), 32)
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -63,24 +95,48 @@ def retained_rows(dataset: Dataset, ids: Tensor) -> Tensor:
     return ~torch.isin(dataset.train.ids.cpu(), ids).to(dataset.train.y.device)
 
 
+def statement_over(
+    statement: dict[str, Any], dataset: Dataset, forgotten: Forgotten
+) -> dict[str, Any]:
+    """What a method states, with what it is about: the data that are left, and what they leave
+    empty."""
+    kept = dataset.train.take(retained_rows(dataset, forgotten.ids))
+    left = set(kept.y.unique().tolist())
+    empty = [index for index in range(len(dataset.classes)) if index not in left]
+    said = [*statement["assumptions"], *([SHOWS] if empty else [])]
+    return statement | coverage(dataset) | {
+        "assumptions": said, "empty_classes": empty, "dataset": dataset.name,
+        "retained_sha256": retained_sha256(kept, dataset.classes)}
+
+
+SHOWS = ("A class without samples keeps its place in the model: everybody sees that it is empty, "
+         "and that somebody may have been there.")
+"""What a certificate over an emptied class says besides."""
+
+
 def issue(
     statement: dict[str, Any], before: nn.Module, after: nn.Module, forgotten: Forgotten,
     public: bytes, secret: bytes,
 ) -> dict[str, Any]:
     """The certificate of one removal: what its method states, and hashes of all that it is about.
 
-    ``public`` and ``secret``: the bytes of the unlearned model's two files.
+    Nothing in it may tell which samples were forgotten, also not to somebody who has all the data
+    and guesses: so the hashes of what was forgotten and of what is left are made with keys that
+    stay in the secret. ``public`` and ``secret``: the bytes of the unlearned model's two files.
     """
-    kept = store.secret_of(after)
+    kept, stated = store.secret_of(after), dict(statement)
+    name, digest = stated.pop("dataset"), stated.pop("retained_sha256")
     certificate = {
         "kind": KIND,
-        **statement,
+        **stated,
         "model": {"file_sha256": hashlib.sha256(public).hexdigest(),
-                  "weights_sha256_before": weights_sha256(before),
                   "weights_sha256_after": weights_sha256(after)},
         "secret_file_sha256": hashlib.sha256(secret).hexdigest(),
         "forgotten_keyed_hash": keyed_hash(kept["ids_key"], forgotten.ids.numpy().tobytes()),
+        "retained_keyed_hash": keyed_hash(kept["data_key"], digest.encode()),
         "noise_commitment": commitment(kept["noise_key"], kept["salt"]),
-        "versions": versions(),
+        # Nobody can work these out again: whoever issues it says so.
+        "issuer_says": {"dataset": name, "weights_sha256_before": weights_sha256(before),
+                        "versions": versions()},
     }
     return certificate | {"mac": keyed_hash(kept["seal_key"], text_of(certificate).encode())}

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from forget import memory, store
 from forget.adopt import adopt
 from forget.audit import MODELS, audit
+from forget.checks import is_verified
 from forget.compare import compare, with_audits
 from forget.data import DATASETS, Dataset, DatasetSource, find_dataset
 from forget.data.findings import grouped, in_short, what_is_used
@@ -59,7 +60,7 @@ from forget.terminal import (
     seed,
     unsaid,
 )
-from forget.verify import check_files, is_verified, verify
+from forget.verify import check_files, claim, verify
 from forget.warm import warm
 from forget.words import counted
 
@@ -360,6 +361,8 @@ def _verify(options: argparse.Namespace) -> None:
         checks = verify(options.certificate, options.model, dataset, options.secret,
                         forgotten if options.forget else None, options.reference, bars,
                         None if options.ledger is None else _entered(options.ledger))
+    if said := claim(options.certificate):
+        print(f"it claims: {said}")
     for check in checks:
         mark = {True: "yes", False: "NO", None: "not checked"}[check.passed]
         print(f"{check.what}: {mark}" + (f" ({check.detail})" if check.detail else ""))

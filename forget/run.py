@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from forget import memory, store
-from forget.certificate import coverage, data_sha256, retained_rows
+from forget.certificate import marks_of, retained_rows, statement_over
 from forget.data import Dataset
 from forget.device import derive, generator, use_fixed_threads
 from forget.learn import check_memory, home_of, is_stored, learn
@@ -52,9 +52,10 @@ def run(
     statement = None
     more = done.prepared if start.forgotten.requests else None  # an original comes prepared
     if done.proof is not None:
-        kept = raw.train.take(retained_rows(raw, (start.forgotten + request).ids))
-        statement = done.proof.statement | coverage(raw) | {
-            "dataset": raw.name, "data_sha256": data_sha256(kept, raw.classes)}
+        forgotten, secret = start.forgotten + request, store.secret_of(unlearned)
+        statement = statement_over(done.proof.statement, raw, forgotten)
+        gone = raw.train.take(~retained_rows(raw, forgotten.ids))
+        secret["forgotten_marks"] = marks_of(gone, secret["data_key"])
     watch.phase("Measuring the unlearned model")
     original = splits.measure(start.original, watch.check)
     result = Result(

@@ -8,35 +8,30 @@ ledger holds the very same certificate.
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.special import gammaincinv
+from scipy.special import gammaincinv, ndtr, ndtri
 from torch import Tensor
 
 from forget import store
-from forget.certificate import (
-    FIRST,
-    KINDS,
-    coverage,
-    data_sha256,
-    retained_rows,
-    text_of,
-    weights_sha256,
-)
+from forget.certificate import FIRST, FIXED, KIND, KINDS, SHOWS, coverage, text_of, weights_sha256
+from forget.checks import Check
 from forget.data import Dataset, Samples
 from forget.data.files import sha256_of
 from forget.device import generator
 from forget.errors import BadInput, DamagedFile
 from forget.learners import LEARNERS
 from forget.learners.convex import SOLVED, Convex
-from forget.methods.certified import Certified
+from forget.methods.certified import ASSUMPTIONS, Certified
+from forget.metrics.interval import FOUND
 from forget.paths import given_file
 from forget.private import commitment, keyed_hash
 from forget.represent import represent
 from forget.request import Forgotten
+from forget.retained import in_columns, retained
 from forget.solve.newton import solve
 from forget.solve.noise import on_grid
 from forget.solve.objective import Objective
@@ -46,6 +41,7 @@ from forget.solve.privacy import (
     grid_multiplier,
     residual_allowed,
 )
+from forget.solve.single_step import BOUNDS
 from forget.steps import Returning, drive, mapped
 from forget.store import Stored
 from forget.watch import UNWATCHED, Watch
@@ -55,26 +51,6 @@ CONFIDENCE = 0.999
 """Share of honest noise whose norm lies inside the interval that a third party checks."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: ``passed`` is None where it could not be.
-
-    ``authenticates``: whether a yes shows that every field of the certificate is as it was issued.
-    """
-
-    what: str
-    passed: bool | None
-    detail: str = ""
-    authenticates: bool = False
-
-
-def is_verified(checks: Iterable[Check]) -> bool:
-    """Whether nothing speaks against a certificate and something vouches for all of it."""
-    checks = list(checks)
-    return (all(check.passed is not False for check in checks)
-            and any(check.passed and check.authenticates for check in checks))
-
-
 def verify(
     certificate: Path, model: Path, dataset: Dataset, secret: Path | None = None,
     forgotten: Forgotten | None = None, reference: bool = False, watch: Watch = UNWATCHED,
@@ -82,8 +58,9 @@ def verify(
 ) -> list[Check]:
     """Check a certificate against the published model and the data it speaks of.
 
+    ``dataset``: with the forgotten samples, or after they were deleted from it.
     ``secret``: the file with the un-noised weights and the key that signed the certificate.
-    ``forgotten``: the requests, where ``dataset`` still holds their samples and no secret is given.
+    ``forgotten``: the requests that are asked about, where ``dataset`` still holds their samples.
     ``reference``: solve on the retained data and test whether the published is that plus noise.
     ``entered``: the certificates in a ledger that was found intact. Without it and without a secret
     nothing vouches for the certificate's own fields (:func:`is_verified`).
@@ -106,29 +83,41 @@ def verify(
         return [*checks, Check("the model file can be read", False, str(error))]
     checks.append(_same("its weights are the ones named", weights_sha256(stored.model),
                         stated["model"]["weights_sha256_after"]))
-    kept = {}
+    kept, named = {}, []
     if secret is not None:
-        kept, secret_checks = _read_secret(secret, stated)
+        kept, named, secret_checks = _read_secret(secret, stated)
         checks += secret_checks
         if not kept:
             return checks
-    rows, data_check = _retained_as_stated(dataset, stated, kept, forgotten)
-    checks.append(data_check)
-    if data_check.passed is False:
-        return checks  # nothing can be computed on data that it does not speak of
     learner = LEARNERS[stored.record["learner"]](**stored.record["settings"])
     if not isinstance(learner, Convex):
         return [*checks, Check("the model is one that can be certified", False)]
+    rows, data_checks = retained(dataset, stated, kept, named, forgotten,
+                                 stored.model.n_classes)
+    checks += data_checks
+    if any(check.passed is False for check in data_checks):
+        return checks  # nothing can be computed on data that it does not speak of
     checks += _arithmetic(stated, stored, learner, dataset)
     if kept or reference:
         if rows is None:
             raise BadInput("the data still hold forgotten samples; name them with --forget")
-        train = represent(learner, dataset, watch).train.take(rows)
+        train = in_columns(represent(learner, dataset, watch).train.take(rows), stated, stored)
+        if train.x.shape[1] != stored.model.features.size:
+            return [*checks, Check("the data are as wide as the model reads", False)]
         if kept:
             checks += _with_secret(stated, stored, learner, train, kept)
         if reference:
-            checks.append(_against_reference(stated, stored, learner, train, watch))
+            whole = represent(learner, dataset, watch).train if not rows.all() else None
+            checks += _against_reference(stated, stored, learner, train, whole, watch)
     return checks
+
+
+def claim(certificate: Path) -> str:
+    """What a certificate says in a line; nothing for a file that is none."""
+    stated, _ = _read(certificate)
+    return stated and (f"epsilon {stated['epsilon']:g}, delta {stated['delta']:g}, over "
+                       f"{stated['n_retained']:,} samples, without "
+                       f"{stated.get('n_forgotten', 'an unknown number of')} that were forgotten")
 
 
 def check_files(*paths: Path | None) -> None:
@@ -164,9 +153,9 @@ NUMBERS = {
 
 MOST_SAMPLES = 1 << 40
 
-TEXTS = ("mode", "secret_file_sha256", "forgotten_keyed_hash", "noise_commitment", "mac",
-         "data_sha256")
-MODEL_TEXTS = ("file_sha256", "weights_sha256_before", "weights_sha256_after")
+TEXTS = ("mode", "secret_file_sha256", "forgotten_keyed_hash", "noise_commitment", "mac")
+DATA_TEXT = {FIRST: "data_sha256", KIND: "retained_keyed_hash"}
+MODEL_TEXTS = ("file_sha256", "weights_sha256_after")
 
 
 def _wrong_fields(stated: dict[str, Any]) -> list[str]:
@@ -175,29 +164,59 @@ def _wrong_fields(stated: dict[str, Any]) -> list[str]:
                if type(stated.get(name)) not in (int, float)
                or not (low <= stated[name] <= high
                        and (stated[name] > 0 or name.startswith("residual")))]
-    texts = [name for name in TEXTS if not isinstance(stated.get(name), str)]
+    kind = stated.get("kind") if stated.get("kind") in KINDS else None
+    texts = [name for name in (*TEXTS, *([DATA_TEXT[kind]] if kind else []))
+             if not isinstance(stated.get(name), str)]
     model = stated.get("model")
     hashes = [name for name in MODEL_TEXTS
               if not isinstance(model, dict) or not isinstance(model.get(name), str)]
     n = stated.get("n_retained")
     count = [] if type(n) is int and 0 < n < MOST_SAMPLES else ["n_retained"]
-    kind = [] if stated.get("kind") in KINDS else ["kind"]
-    return [*kind, *numbers, *texts, *hashes, *count]
+    return [*([] if kind else ["kind"]), *numbers, *texts, *hashes, *count,
+            *(_wrong_in_second(stated) if kind == KIND else [])]
+
+
+FIELDS = {
+    "kind", "mode", "epsilon", "delta", "sigma", "lam", "residual", "residual_allowed",
+    "iterations", "n_retained", "n_forgotten", "loss", "features", "radius", "weights",
+    "assumptions", "empty_classes", "covers", "covers_because", "model", "secret_file_sha256",
+    "forgotten_keyed_hash", "retained_keyed_hash", "noise_commitment", "issuer_says", "mac",
+}
+"""All that every certificate of today has."""
+
+OTHERS = {"residual": {"noise_multiplier", "distance_allowed"}, "guo": {"bound", "budget"}}
+"""What one of either mode has besides; over people, ``embedder`` too."""
+
+
+def _wrong_in_second(stated: dict[str, Any]) -> list[str]:
+    """The same of what only version 2 has, and fields that no certificate has."""
+    known = FIELDS | OTHERS.get(stated.get("mode"), set())
+    empty, says = stated.get("empty_classes"), stated.get("issuer_says")
+    wrong = [] if isinstance(empty, list) and all(
+        type(one) is int and 0 <= one < MOST_SAMPLES for one in empty) else ["empty_classes"]
+    wrong += [] if isinstance(says, dict) else ["issuer_says"]
+    wrong += [] if type(stated.get("n_forgotten")) is int else ["n_forgotten"]
+    return [*wrong, *sorted(known - stated.keys()),
+            *sorted(stated.keys() - known - {"embedder"})]
 
 
 def _same(what: str, found: Any, stated: Any) -> Check:
     return Check(what, found == stated)
 
 
-def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor], list[Check]]:
-    """The secret's tensors, none where they cannot be read, and whether it is the right one."""
+def _read_secret(
+    path: Path, stated: dict[str, Any]
+) -> tuple[dict[str, Tensor], list[str], list[Check]]:
+    """The secret's tensors, none where they cannot be read, the requests in it, and whether it is
+    the right one."""
     try:
         checks = [_same("the secret file is the one it names", sha256_of(path),
                         stated["secret_file_sha256"])]
         kept, about = store.read_sealed(path)
         if wrong := _wrong_secrets(kept):
-            return {}, [Check("the secret file has all its parts", False, ", ".join(wrong))]
+            return {}, [], [Check("the secret file has all its parts", False, ", ".join(wrong))]
         issued = {name: value for name, value in stated.items() if name != "mac"}
+        named = [str(spec) for spec, _ in about.get("requests", [])]
         checks += [
             _same("the secret belongs to this model", about["model"],
                   stated["model"]["file_sha256"]),
@@ -211,9 +230,9 @@ def _read_secret(path: Path, stated: dict[str, Any]) -> tuple[dict[str, Tensor],
         ]
     except OSError as error:
         raise BadInput(f"cannot read '{path}' ({error.strerror})") from error
-    except (DamagedFile, KeyError, TypeError) as error:
-        return {}, [Check("the secret file can be read", False, str(error))]
-    return kept, checks
+    except (DamagedFile, KeyError, TypeError, ValueError) as error:
+        return {}, [], [Check("the secret file can be read", False, str(error))]
+    return kept, named, checks
 
 
 def _named(kept: dict[str, Tensor], stated: dict[str, Any]) -> Check:
@@ -235,32 +254,10 @@ def _wrong_secrets(kept: dict[str, Tensor]) -> list[str]:
     forms = dict.fromkeys(KEYS, (torch.uint8, 1)) | {"weights": (torch.float64, 2)}
     if NAMING & kept.keys():
         forms |= {"ids_key": (torch.uint8, 1), "forgotten_ids": (torch.int64, 1)}
+    if "forgotten_marks" in kept:
+        forms |= {"forgotten_marks": (torch.uint8, 2), "data_key": (torch.uint8, 1)}
     return [name for name, form in forms.items()
             if name not in kept or (kept[name].dtype, kept[name].ndim) != form]
-
-
-def _retained_as_stated(
-    dataset: Dataset, stated: dict[str, Any], kept: dict[str, Tensor], forgotten: Forgotten | None
-) -> tuple[Tensor | None, Check]:
-    """The rows of the retained samples, None where they cannot be told, and whether they are the
-    ones named."""
-    what = "the retained data are the ones named"
-    if len(dataset.train) == stated["n_retained"]:
-        gone = torch.empty(0, dtype=torch.int64)  # the forgotten samples were deleted from it
-    elif "forgotten_ids" in kept:
-        gone = kept["forgotten_ids"]
-    elif forgotten is not None:
-        gone = forgotten.ids
-    else:
-        return None, Check(what, None, "which samples were forgotten is in the secret; or name "
-                                       "them with --forget")
-    rows = retained_rows(dataset, gone)
-    same = data_sha256(dataset.train.take(rows), dataset.classes) == stated["data_sha256"]
-    return rows, Check(what, same, OTHER_ROWS if dataset.embedder and not same else "")
-
-
-OTHER_ROWS = ("the photos differ, or their embeddings were made on another kind of processor, which"
-              " rounds otherwise: verify where they were made, or with a copy of embeddings/")
 
 
 def _arithmetic(
@@ -286,12 +283,22 @@ def _arithmetic(
     else:
         allowed = budget(sigma, epsilon, delta)
         follows = {"residual_allowed": allowed, "budget": allowed}
+    covers = coverage(dataset)
+    if stated["kind"] == FIRST:
+        if not dataset.embedder:
+            covers = {"covers": "whole model", "covers_because": FIXED}
+    else:
+        model |= {"weights": stored.model.weight.numel()}
+        follows |= {"residual": SOLVED if mode == "residual" else allowed, "iterations": None,
+                    "assumptions": [*ASSUMPTIONS[mode], *[SHOWS][:len(stated["empty_classes"])]]}
+        if mode == "guo":
+            follows["bound"] = stated["bound"] if stated["bound"] in BOUNDS else None
     return [
         _stated("mode, noise, features and regularisation are the model's", model, stated),
         _stated("what is allowed follows from epsilon, delta and the noise", follows, stated),
         Check("the residual stated is allowed", 0 <= stated["residual"] <= allowed,
               f"{stated['residual']:.3g} of at most {allowed:.3g}"),
-        _stated("what it covers follows from the data", coverage(dataset), stated),
+        _stated("what it covers follows from the data", covers, stated),
     ]
 
 
@@ -334,20 +341,54 @@ def _with_secret(
 
 
 def _against_reference(
-    stated: dict[str, Any], stored: Stored, learner: Convex, rows: Samples, watch: Watch
-) -> Check:
-    """Whether published minus solved-anew has the norm of noise of the stated scale."""
+    stated: dict[str, Any], stored: Stored, learner: Convex, rows: Samples, whole: Samples | None,
+    watch: Watch,
+) -> list[Check]:
+    """Whether published minus solved-anew looks like noise of the stated scale: its size, its
+    spread, and how far it points towards the solution that still had the forgotten samples.
+
+    ``whole``: the retained samples and the forgotten ones, where they are at hand.
+    """
     what = "what was published is the retrained solution plus noise of that scale"
     if learner.mode != "residual":
-        return Check(what, None, "in guo mode the noise is inside the objective")
-    objective = learner.objective(stored.model, rows)
-    solution = solved(objective, watch)
-    square = ((stored.model.weight - solution) / stated["sigma"]).square().sum().item()
-    half = stored.model.weight.numel() / 2  # of the degrees of freedom of chi-squared
+        return [Check(what, None, "in guo mode the noise is inside the objective")]
+    from scipy.stats import kstest  # half a second to import: only when needed
+
+    solution = solved(learner.objective(stored.model, rows), watch)
+    noise = (stored.model.weight - solution) / stated["sigma"]
+    square, half = noise.square().sum().item(), noise.numel() / 2  # of chi-squared's freedom
     low, high = (2 * gammaincinv(half, (1 + side * CONFIDENCE) / 2) for side in (-1, 1))
-    return Check(what, bool(low <= square <= high),
-                 f"{square**0.5:.1f} noise scales away, honest is {low**0.5:.1f} to "
-                 f"{high**0.5:.1f}")
+    likely = kstest(noise.flatten().cpu().numpy(), ndtr).pvalue
+    checks = [
+        Check(what, bool(low <= square <= high),
+              f"{square**0.5:.1f} noise scales away, honest is {low**0.5:.1f} to {high**0.5:.1f}"),
+        Check("that noise is spread as it should be", bool(likely >= 1 - CONFIDENCE),
+              f"so much or more apart from it by chance: {likely:.2g}"),
+    ]
+    if whole is None:
+        return [*checks, Check(TOWARDS, None, "only over data that still hold them")]
+    other = solved(learner.objective(stored.model, whole), watch)
+    return [*checks, _towards(noise, (other - solution) / stated["sigma"])]
+
+
+TOWARDS = "it does not point towards the model that still had the forgotten samples"
+
+
+def _towards(noise: Tensor, away: Tensor) -> Check:
+    """Whether noise has no more of a direction than chance gives it; both in noise scales.
+
+    Honest noise has N(0, 1) along it, and an untouched model N(size, 1).
+    """
+    size, limit = away.norm().item(), float(ndtri((1 + CONFIDENCE) / 2))
+    along = (noise * away).sum().item() / size
+    power = float(ndtr(size - limit))
+    said = f"{along:+.1f} noise scales, an untouched model {size:.1f} +- 1"
+    if abs(along) > limit:
+        return Check(TOWARDS, False, said)
+    if power < FOUND:
+        return Check(TOWARDS, None, f"{said}: this test could not tell an untouched model for a "
+                                    f"request of this size (it would find {power:.0%})")
+    return Check(TOWARDS, True, f"{said}, of which {power:.1%} would be found")
 
 
 def solved(objective: Objective, watch: Watch = UNWATCHED) -> Tensor:

@@ -22,7 +22,8 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from forget import cli, store
-from forget.certificate import retained_rows, text_of
+from forget.certificate import retained_rows, statement_over, text_of
+from forget.checks import is_verified
 from forget.data import Dataset, Samples
 from forget.device import generator
 from forget.errors import BadInput, Cancelled, Diverged, ForgetError, NoMemory
@@ -32,11 +33,11 @@ from forget.features.vectors import Vectors
 from forget.learn import learn, resume, start_from
 from forget.learners.convex import SOLVED, Convex
 from forget.methods import certified as certified_module
-from forget.methods.certified import Certified
+from forget.methods.certified import ASSUMPTIONS, Certified
 from forget.private import KEY_BYTES, MACHINE_KEY
 from forget.records import ledger
 from forget.represent import represent
-from forget.request import Forgotten, parse_request
+from forget.request import NOTHING, Forgotten, parse_request
 from forget.result import Start
 from forget.run import run
 from forget.solve.noise import on_grid
@@ -47,7 +48,7 @@ from forget.solve.privacy import (
     residual_allowed,
 )
 from forget.store import Stored
-from forget.verify import is_verified, verify
+from forget.verify import TOWARDS, verify
 from forget.watch import Watch
 
 LAM = 1e-3
@@ -133,6 +134,11 @@ def holds(checks) -> bool:
     return is_verified(checks) and unopposed(checks)
 
 
+def opposed(checks) -> bool:
+    """Whether a check says no."""
+    return any(check.passed is False for check in checks)
+
+
 def unopposed(checks) -> bool:
     """Every check says yes; whether any of them vouches for the fields is another question."""
     return all(check.passed is True for check in checks)
@@ -211,8 +217,9 @@ def test_a_certificate_says_what_it_must(spec):
     assert stated["residual_allowed"] == pytest.approx(1e-3 * LAM * left / 2 * hidden, rel=1e-9)
     assert stated["distance_allowed"] == pytest.approx(1e-3 / 2 * hidden, rel=1e-9)
     assert stated["residual"] == SOLVED <= stated["residual_allowed"]
-    assert stated["covers"] == "whole model"
-    assert stated["dataset"] == "clouds"
+    assert stated["covers"] == "head", "nobody knows what made the vectors"
+    assert stated["issuer_says"]["dataset"] == "clouds"
+    assert stated["empty_classes"] == ([1] if spec == "class:b" else [])
     assert len(stated["assumptions"]) >= 4
 
 
@@ -505,8 +512,10 @@ def test_data_from_which_the_forgotten_were_deleted_are_verified(honest):
     left = dataset.train.take(rows)
     left = Samples(left.x, left.y, torch.arange(len(left)))
     kept = dataclasses.replace(dataset, train=left)
-    assert holds(checked(honest, kept, reference=True))
-    assert unopposed(checked(honest, kept, secret=False, reference=True))
+    checks = checked(honest, kept, reference=True)
+    assert is_verified(checks)
+    assert [check.what for check in checks if check.passed is None] == [TOWARDS]
+    assert not opposed(checked(honest, kept, secret=False, reference=True))
 
 
 @pytest.mark.drawn(4)
@@ -521,29 +530,84 @@ def test_images_from_which_the_forgotten_were_deleted_are_verified(spec, lam, si
     assert holds(checked(saved(result, tmp_path), kept))
 
 
-def test_without_the_secret_the_data_are_checked_where_the_request_is_named(honest):
+def test_without_the_secret_the_published_is_compared_where_the_request_is_named(honest):
     named = Forgotten((parse_request("random:20", DATA["vectors"], 0),))
-    assert unopposed(checked(honest, secret=False, forgotten=named))
-    assert unopposed(checked(honest, secret=False, forgotten=named, reference=True))
+    assert not opposed(checked(honest, secret=False, forgotten=named))
+    checks = checked(honest, secret=False, forgotten=named, reference=True)
+    assert not opposed(checks)
+    assert [check.passed for check in checks if check.what == TOWARDS] == [True]
 
 
-def test_without_the_secret_or_the_request_the_data_are_not_said_to_be_checked(honest):
+def test_without_the_secret_the_data_are_not_said_to_be_checked(honest):
+    """Their hash has a key: whoever has all the data could else try out who was forgotten."""
     checks = checked(honest, secret=False)
     assert [check.what for check in checks if check.passed is None] == [
         "the retained data are the ones named"]
+    named = Forgotten((parse_request("random:20", DATA["vectors"], 0),))
+    checks = checked(honest, secret=False, forgotten=named)
+    assert "the retained data are the ones named" in [
+        check.what for check in checks if check.passed is None]
     with pytest.raises(BadInput, match="--forget"):
         checked(honest, secret=False, reference=True)
 
 
 def test_another_request_than_the_one_made_is_refused(honest):
-    named = Forgotten((parse_request("random:20", DATA["vectors"], 1),))
-    assert refused(honest, secret=False, forgotten=named)
+    for asked in (Forgotten((parse_request("random:20", DATA["vectors"], 1),)),
+                  Forgotten((parse_request("samples:5,6,7", DATA["vectors"], 0),))):
+        assert refused(honest, forgotten=asked)
+        assert not holds(checked(honest, secret=False, forgotten=asked))
+    assert refused(honest, secret=False, reference=True,
+                   forgotten=Forgotten((parse_request("class:b", DATA["vectors"], 0),)))
+
+
+def test_a_certificate_over_all_the_data_forgot_nothing(tmp_path):
+    """Written with the library's own functions: all was called retained, and nothing left out."""
+    dataset, start = DATA["vectors"], start_of()
+    result = result_of("class:b")
+    model = copy.deepcopy(start.model)
+    for name in ("data_key", "forgotten_marks"):
+        model.secret[name] = result.unlearned.secret[name]
+    statement = statement_over(result.statement, dataset, NOTHING) | {
+        "n_retained": len(dataset.train), "assumptions": list(ASSUMPTIONS["residual"])}
+    allowed = residual_allowed(1e-3, LAM * len(dataset.train), 1.0, 1e-5, model.weight.numel())
+    statement |= {"residual_allowed": allowed,
+                  "distance_allowed": allowed / (LAM * len(dataset.train))}
+    paths = saved(dataclasses.replace(result, unlearned=model, statement=statement), tmp_path)
+    checks = checked(paths)
+    assert "the forgotten samples are not among the retained" in [
+        check.what for check in checks if check.passed is False]
+    named = Forgotten((parse_request("class:b", dataset, 0),))
+    assert refused(paths, forgotten=named)
+    assert refused(paths, secret=False, forgotten=named)
+
+
+def test_copies_of_what_was_forgotten_are_told(honest):
+    """A copy under another number is no refusal: it was not asked for. All of them are."""
+    dataset, result = DATA["vectors"], result_of()
+    rows = retained_rows(dataset, result.forgotten.ids).nonzero().flatten()
+    rows = torch.cat([rows[1:], result.forgotten.ids[:1]])
+    changed = dataset.train.take(rows)
+    changed = dataclasses.replace(dataset, train=Samples(changed.x, changed.y,
+                                                         torch.arange(len(changed))))
+    (copies,) = [check for check in checked(honest, changed) if "not among" in check.what]
+    assert copies.passed is None and "1 of 20" in copies.detail
 
 
 def test_every_check_of_honest_files_is_a_plain_yes(honest):
     for check in checked(honest, reference=True):
         assert type(check.passed) is bool
         assert check.what
+
+
+def test_an_untouched_model_that_cannot_be_told_is_said(tmp_path):
+    """The original instead of a model without one sample: closer than the noise shows."""
+    result = result_of("samples:3", lam=1.0, sigma=0.1)
+    paths = saved(result, tmp_path)
+    named = Forgotten((parse_request("samples:3", DATA["vectors"], 0),))
+    (towards,) = [check for check in checked(paths, secret=False, forgotten=named, reference=True)
+                  if check.what == TOWARDS]
+    assert towards.passed is None
+    assert "could not tell an untouched model for a request of this size" in towards.detail
 
 
 # Damage and forgery.
@@ -624,9 +688,10 @@ def test_a_file_with_other_content_is_never_verified(honest, name, change):
 
 FIELDS = sorted(json.loads(text_of(
     {"kind": 0, "mode": 0, "epsilon": 0, "delta": 0, "sigma": 0, "lam": 0, "residual": 0,
-     "residual_allowed": 0, "n_retained": 0, "n_forgotten": 0, "data_sha256": 0, "model": 0,
+     "residual_allowed": 0, "n_retained": 0, "n_forgotten": 0, "retained_keyed_hash": 0, "model": 0,
      "secret_file_sha256": 0, "forgotten_keyed_hash": 0, "noise_commitment": 0, "mac": 0,
-     "versions": 0, "covers": 0})))  # fmt: skip
+     "issuer_says": 0, "empty_classes": 0, "iterations": 0, "weights": 0, "assumptions": 0,
+     "covers": 0})))  # fmt: skip
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -637,7 +702,7 @@ def test_a_certificate_without_a_field_is_never_verified(honest, field):
     refused(honest, secret=False)
 
 
-@pytest.mark.parametrize("inner", ["file_sha256", "weights_sha256_before", "weights_sha256_after"])
+@pytest.mark.parametrize("inner", ["file_sha256", "weights_sha256_after"])
 def test_a_certificate_without_a_hash_of_the_model_is_never_verified(honest, inner):
     rewritten(honest.certificate, lambda stated: stated["model"].pop(inner))
     assert refused(honest)
@@ -706,7 +771,7 @@ def test_other_data_are_refused(honest, other):
     assert refused(honest, other)
     assert refused(honest, other, reference=True)
     if len(other.train) == 220:
-        assert refused(honest, other, secret=False)
+        assert not holds(checked(honest, other, secret=False))
         assert refused(honest, other, secret=False, reference=True)
 
 
@@ -785,7 +850,8 @@ def test_a_third_party_refuses_other_noise(spec, size, tmp_path):
     checks = third_party(paths, result)
     (noise,) = noise_checks(checks)
     assert noise.passed is False
-    assert all(check.passed is True for check in checks if check is not noise)
+    spread = "that noise is spread as it should be"
+    assert not opposed(check for check in checks if check is not noise and check.what != spread)
     assert not holds(checks)
 
 
@@ -804,8 +870,8 @@ def test_a_third_party_accepts_honest_noise_of_any_seed(tmp_path):
     turned_away = 0
     for seed in range(20):
         key = torch.randint(0, 256, (32,), generator=generator(seed), dtype=torch.uint8)
-        paths = forged(result, w + learner.noise(key, result.unlearned), tmp_path / str(seed))
-        turned_away += not unopposed(third_party(paths, result))
+        paths = forged(result, on_grid(w, learner.sigma, key), tmp_path / str(seed))
+        turned_away += opposed(third_party(paths, result))
     assert turned_away == 0
 
 
@@ -893,8 +959,8 @@ def retold(stated: dict) -> None:
 @pytest.mark.parametrize("careful", [False, True])
 @pytest.mark.parametrize(("field", "value"), [
     ("epsilon", 0.5), ("epsilon", 0.999), ("delta", 1e-9), ("covers", "every copy"),
-    ("covers", "head"), ("residual", 0.0), ("n_forgotten", 1), ("iterations", 0),
-    ("assumptions", []), ("dataset", "mnist"), ("kind", "another"), ("versions", {}),
+    ("covers", "whole model"), ("residual", 0.0), ("n_forgotten", 1), ("iterations", 0),
+    ("assumptions", []), ("dataset", "mnist"), ("kind", "another"), ("issuer_says", {}),
     ("loss", "ovr"), ("radius", 1.0), ("features", "pixels"),
     ("covers_because", "it was asked for"), ("a new field", "passed"),
 ])  # fmt: skip
@@ -914,7 +980,7 @@ def test_a_forged_field_is_not_verified_on_any_way(
 @pytest.mark.parametrize(("field", "value", "line"), [
     ("epsilon", 0.5, "what is allowed"), ("noise_multiplier", 1.0, "what is allowed"),
     ("distance_allowed", 9.0, "what is allowed"), ("sigma", 1e-4, "mode, noise"),
-    ("loss", "ovr", "mode, noise"), ("covers", "head", "what it covers"),
+    ("loss", "ovr", "mode, noise"), ("covers", "whole model", "what it covers"),
     ("residual", 0.9, "residual stated"),
 ])  # fmt: skip
 def test_fields_that_do_not_belong_together_are_named_without_the_secret(

@@ -354,6 +354,7 @@ def written(place, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if of_page(page)])
 def test_every_command_of_a_page_works(page, place, written, monkeypatch):

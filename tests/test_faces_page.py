@@ -866,6 +866,7 @@ def commands(at: AppTest) -> list[list[str]]:
     return [shlex.split(code.value) for code in at.code]
 
 
+@pytest.mark.drawn(1)
 @slow
 @pytest.mark.parametrize(("method", "knob", "value"), [
     ("certified", None, None), ("retrain", "min_steps", 600), ("retrain", "arch", "auto"),
@@ -1299,6 +1300,7 @@ def traces(home: Path, names: list[str], photos: list) -> list[str]:
             if any(tell in data or tell.decode("latin-1") in place for tell in tells)]
 
 
+@pytest.mark.drawn(1)
 @slow
 @pytest.mark.parametrize(("name", "joined"), [
     pytest.param("retrain", True, marks=pytest.mark.exhaustive), ("sisa", False),

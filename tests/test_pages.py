@@ -232,6 +232,7 @@ RANDOM = ("finetune", "certified")
 """Methods that every run has forget random samples, and the others a digit."""
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [
     pytest.param(name, kind, marks=[] if (kind == "A digit") == (name not in RANDOM)

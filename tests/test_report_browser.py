@@ -38,6 +38,7 @@ def opened(request, chrome, address):
     context.close()
 
 
+@pytest.mark.drawn(1)
 def test_it_opens_without_complaint_or_network(opened, address):
     page, complaints, asked = opened
     assert complaints == []
@@ -46,6 +47,7 @@ def test_it_opens_without_complaint_or_network(opened, address):
                          ) == "refused"
 
 
+@pytest.mark.drawn(1)
 def test_figures_are_drawn_within_the_page(opened):
     page, _, _ = opened
     width = page.viewport_size["width"]
@@ -59,6 +61,7 @@ def test_figures_are_drawn_within_the_page(opened):
         assert drawn["width"] <= box["width"] + 1
 
 
+@pytest.mark.drawn(1)
 def test_only_the_table_scrolls_sideways(opened):
     page, _, _ = opened
     width = page.viewport_size["width"]
@@ -78,6 +81,7 @@ def luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+@pytest.mark.drawn(1)
 def test_text_stands_out_from_its_ground(opened):
     page, _, _ = opened
 

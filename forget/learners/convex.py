@@ -133,7 +133,8 @@ class Convex(Learner):
     def publish(self, model: Head, w: Tensor, key: Tensor) -> None:
         """Set the public weights, and keep what they were made of."""
         model.secret = {"weights": w.cpu().contiguous(), "noise_key": key, "salt": random_key(),
-                        "ids_key": random_key(), "seal_key": random_key()}
+                        "ids_key": random_key(), "data_key": random_key(),
+                        "seal_key": random_key()}
         model.weight.copy_(w if self.mode == "guo" else on_grid(w, self.sigma, key))
         model.eval()
 

@@ -176,16 +176,12 @@ class Certified(Method):
 SURELY = 2 * SOLVED
 """The least that can be allowed: half of it is for how far float64 puts the measured one off."""
 
-GUESSES = ("Whoever holds all the data can test guesses of what was forgotten against the hash of "
-           "the retained data.")
-
 ASSUMPTIONS = {
     "residual": (
         "The un-noised weights and the noise's key stay with whoever runs the server.",
         "Requests are not chosen by looking at published models.",
         "It holds for this publication against one of the retrained reference; publications of "
         "several requests seen together compose, and their epsilons add up at worst.",
-        GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
         "Weights are solved in float64, and the gradient that is measured there is off by less "
         "than 1e-8. Noise is drawn in whole numbers on a grid, from SHAKE-256 with a 256-bit key.",
@@ -198,7 +194,6 @@ ASSUMPTIONS = {
         "its own noise.",
         "It holds for this publication alone: whoever has the weights before and after sees the "
         "step itself, which carries no noise of its own.",
-        GUESSES,
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
         "Arithmetic is float64, and the proof is one about real numbers; noise comes from a "
         "pseudo-random generator with a 128-bit key.",
@@ -371,7 +366,7 @@ def _settle(model: Head, removal: Removal, spent: float) -> None:
     with torch.no_grad():
         model.weight.copy_(removal.w)
     model.secret = {name: secret[name] for name in SAME_NOISE} | {
-        "ids_key": random_key(), "seal_key": random_key(),
+        "ids_key": random_key(), "data_key": random_key(), "seal_key": random_key(),
         "weights": removal.w.cpu().contiguous(),
         "spent": torch.tensor(spent + removal.bound, dtype=torch.float64),
     }

@@ -43,9 +43,9 @@ class Files:
         record = {name: value for name, value in stored.record.items()
                   if name not in ("data", "forgotten")}
         public = store.to_bytes(Stored(stored.model, record))
-        # The key of a certificate's hash of what was forgotten goes with what was forgotten.
+        # What could tell of the forgotten samples, were they guessed, goes with them.
         kept_back = {name: value for name, value in store.secret_of(stored.model).items()
-                     if name != "ids_key"}
+                     if name not in ("ids_key", "forgotten_marks")}
         return cls(public, store.secret_bytes(kept_back, {}, public) if kept_back else None)
 
     @property
