@@ -36,6 +36,9 @@ from forget.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+FIRST = ("README.md", "docs/methods.md")
+"""The pages whose commands every run tries; `make test-all` tries those of all."""
+
 PROGRAMS = {"python", "pip", "uv", "make", "streamlit", "docker"}
 SHELLS, OTHERS = {"sh", "bash"}, {"python", "toml", "text"}
 
@@ -354,9 +357,10 @@ def written(place, monkeypatch):
         del sys.modules[name]
 
 
-@pytest.mark.drawn(2)
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if of_page(page)])
+@pytest.mark.parametrize("page", [
+    pytest.param(page, marks=[] if page in FIRST else pytest.mark.exhaustive)
+    for page in PAGES if of_page(page)])
 def test_every_command_of_a_page_works(page, place, written, monkeypatch):
     written(page)
     for command in of_page(page):

@@ -1303,7 +1303,7 @@ def traces(home: Path, names: list[str], photos: list) -> list[str]:
 @pytest.mark.drawn(1)
 @slow
 @pytest.mark.parametrize(("name", "joined"), [
-    pytest.param("retrain", True, marks=pytest.mark.exhaustive), ("sisa", False),
+    ("retrain", True), ("sisa", False),
     ("certified", False), ("gradient_ascent", True),
 ])  # fmt: skip
 def test_nothing_of_lent_people_is_written_or_logged(

@@ -228,16 +228,10 @@ def test_a_budget_fills_over_requests_and_a_spent_one_is_said(app):
     assert any("The budget was spent" in warning.value for warning in app.warning)
 
 
-RANDOM = ("finetune", "certified")
-"""Methods that every run has forget random samples, and the others a digit."""
-
-
-@pytest.mark.drawn(2)
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [
-    pytest.param(name, kind, marks=[] if (kind == "A digit") == (name not in RANDOM)
-                 else pytest.mark.exhaustive)
-    for name in METHODS for kind in ("A digit", "Random samples")])
+@pytest.mark.drawn(3)
+@pytest.mark.parametrize("kind", ["A digit", "Random samples"])
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_run_and_every_view_drawn(app, name, kind):
     app.segmented_control(key="digits.kind").set_value(kind).run()
     choose(app, name)
