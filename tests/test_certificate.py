@@ -22,9 +22,9 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from forget import cli, store
-from forget.certificate import retained_rows, statement_over, text_of
+from forget.certificate import KIND, retained_rows, statement_over, text_of
 from forget.checks import is_verified
-from forget.data import Dataset, Samples
+from forget.data import Dataset, Samples, find_dataset
 from forget.device import generator
 from forget.errors import BadInput, Cancelled, Diverged, ForgetError, NoMemory
 from forget.export import save_outcome
@@ -79,6 +79,8 @@ def clouds(n=240, d=7, classes=4, seed=0, name="clouds") -> Dataset:
 
     return Dataset(name, tuple("abcdefgh"[:classes]), part(n), part(60), part(60))
 
+
+OLD = Path(__file__).parent / "first_certificates"
 
 DATA = {"vectors": clouds(), "glyphs": tiny_dataset(), "two": clouds(classes=2, name="two")}
 
@@ -608,6 +610,18 @@ def test_an_untouched_model_that_cannot_be_told_is_said(tmp_path):
                   if check.what == TOWARDS]
     assert towards.passed is None
     assert "could not tell an untouched model for a request of this size" in towards.detail
+
+
+@pytest.mark.parametrize("mode", ["residual", "guo"])
+def test_a_certificate_of_before_the_grid_is_still_read_for_what_it_was(mode, tmp_path):
+    """Files that the program wrote on 2026-11-27."""
+    shutil.copytree(OLD / mode, tmp_path / mode)
+    paths, dataset = Paths.of(tmp_path / mode), find_dataset(str(OLD / "rows.npz")).load()
+    assert holds(checked(paths, dataset, reference=mode == "residual"))
+    rewritten(paths.certificate, lambda stated: stated.update(epsilon=0.5))
+    assert refused(paths, dataset)
+    rewritten(paths.certificate, lambda stated: stated.update(epsilon=1.0, kind=KIND))
+    assert refused(paths, dataset)
 
 
 # Damage and forgery.
