@@ -103,11 +103,12 @@ def summary(result: Result) -> str:
                      f"of strangers: {1 - result.threshold.false_accept:.1%}; of known people: "
                      f"{result.threshold.false_reject:.1%}")
     if certificate := shown["certificate"]:
+        reached = result.kept_back.get("residual", certificate["residual"])
         lines.append(f"certificate: epsilon {certificate['epsilon']:g}, delta "
                      f"{certificate['delta']:g}, covers the {certificate['covers']}; residual "
-                     f"{certificate['residual']:.2g} of {certificate['residual_allowed']:.2g} "
+                     f"{reached:.2g} of {certificate['residual_allowed']:.2g} "
                      "allowed" + (", retrained: the budget was spent"
-                                  if certificate.get("retrained") else ""))
+                                  if result.kept_back.get("retrained") else ""))
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import streamlit as st
 from forget.certificate import text_of
 from forget.methods import METHODS
 from forget.records import bases
+from forget.records.history import anew
 from forget.words import agreeing, counted
 from ui.forget_me_held import show_hits
 from ui.forget_me_work import Came, Forgotten, Waits
@@ -67,16 +68,16 @@ def outcome_of(body: Mapping[str, Any], key: str) -> None:
     accuracy_table(body["metrics"], body["references"], body["whole_class"])
     seconds_row(body)
     if body["certificate"]:
-        _certificate(body["certificate"], key)
+        _certificate(body["certificate"], anew(body), key)
 
 
-def _certificate(stated: Mapping[str, Any], key: str) -> None:
-    anew = (" The budget did not allow it, so **the model was trained anew**."
-            if stated.get("retrained") else "")
+def _certificate(stated: Mapping[str, Any], was_anew: bool, key: str) -> None:
+    instead = (" The budget did not allow it, so **the model was trained anew**."
+               if was_anew else "")
     st.markdown(f"**Certified**, and it covers the {stated['covers']}: whoever sees the published "
                 "weights can tell them from those of a model that never had the samples only as "
                 f"well as ε = {stated['epsilon']:g} allows, but for a probability of δ = "
-                f"{stated['delta']:g}.{anew}")
+                f"{stated['delta']:g}.{instead}")
     st.download_button("Certificate (JSON)", text_of(dict(stated)), "certificate.json",
                        "application/json", key=f"{key}.certificate", on_click="ignore",
                        icon=":material/verified:")

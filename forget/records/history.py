@@ -57,9 +57,15 @@ def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
             entry.number, entry.at, entry.what, body.get("how") or body["method"],
             body["test_accuracy"], retrained.get("test_retain_accuracy"),
             _share(body, certificate),
-            body.get("anew") or bool(certificate.get("retrained")),  # there before version 2
+            anew(body),
             composed_epsilon(published, certificate["delta"], weights) if composes else None))
     return moments
+
+
+def anew(body: dict[str, Any]) -> bool:
+    """Whether the budget did not allow a request, so that the model was trained anew; its
+    certificate said so before certificates had a second version."""
+    return bool(body.get("anew") or (body.get("certificate") or {}).get("retrained"))
 
 
 def _share(body: dict[str, Any], certificate: dict[str, Any]) -> float | None:
