@@ -50,7 +50,7 @@ def is_control(sign: str) -> bool:
 def is_text(name: str) -> bool:
     """Whether a file's name can be sent anywhere: some are bytes that stand for no letters.
 
-    >>> is_text("José.pt"), is_text("\udcff.pt")
+    >>> is_text("José.pt"), is_text(chr(0xDCFF))
     (True, False)
     """
     return not any(unicodedata.category(sign) == "Cs" for sign in name)

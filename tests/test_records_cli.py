@@ -248,7 +248,7 @@ def test_what_is_spent_is_said_beforehand(forget, files):
     assert (status, "of the budget" in err, "trained anew" in err) == (0, True, False)
     status, _, err = forget("erase", BEN.name)
     assert (status, "of the budget" in err, "trained anew" in err) == (0, True, True)
-    assert entries()[-1].body["certificate"]["retrained"] is True
+    assert entries()[-1].body["anew"] is True
 
 
 @pytest.mark.parametrize("name", ["", "  "])
@@ -320,7 +320,7 @@ def test_each_retrain_that_the_queue_will_need_is_said_beforehand(forget, files)
         requests.ask(person.name, {"small": Certified()})
     status, _, err = forget("queue", "--run")
     assert status == 0 and "of the budget" in err
-    assert [entry.body["certificate"]["retrained"] for entry in entries()[-2:]] == [False, True]
+    assert [entry.body["anew"] for entry in entries()[-2:]] == [False, True]
     assert "trained anew" in err
 
 
