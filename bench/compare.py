@@ -94,7 +94,7 @@ def new_home(folder: Path) -> Path:
     """A folder with what was downloaded and nothing that was trained."""
     folder.mkdir()
     for path in downloads().iterdir():
-        if path.name not in ("trained", "runs", "audits"):
+        if path.name not in ("trained", "runs", "audits") and not path.name.startswith("."):
             (folder / path.name).symlink_to(path)
     return folder
 
