@@ -283,7 +283,7 @@ def _arithmetic(
     else:
         allowed = budget(sigma, epsilon, delta)
         follows = {"residual_allowed": allowed, "budget": allowed}
-    covers = coverage(dataset)
+    covers = {"embedder": None} | coverage(dataset)
     if stated["kind"] == FIRST:
         if not dataset.embedder:
             covers = {"covers": "whole model", "covers_because": FIXED}

@@ -765,6 +765,37 @@ def test_a_forged_residual_is_refused_even_with_the_right_mac(tmp_path):
         assert refused(saved(result, tmp_path / field))
 
 
+FALSE = [
+    ("kind", "forget certificate, version 3"), ("mode", "guo"), ("epsilon", 0.001),
+    ("epsilon", 0.999), ("delta", 1e-9), ("delta", 1e-12), ("sigma", 1e-4), ("lam", 1e-4), ("residual", 0.0),
+    ("residual", 1e-9), ("residual_allowed", 1e-3), ("residual_allowed", 0.0), ("iterations", 3),
+    ("iterations", 0), ("n_retained", 219), ("n_retained", 240), ("n_forgotten", 1_000_000),
+    ("n_forgotten", 0), ("n_forgotten", 3), ("loss", "ovr"), ("features", "pixels"),
+    ("radius", 1.0), ("weights", 1), ("assumptions", []), ("assumptions", ["It is all true."]),
+    ("empty_classes", [2]), ("empty_classes", []), ("empty_classes", [1, 1]),
+    ("covers", "all backups"), ("covers", "whole model"), ("covers_because", "it was asked for"),
+    ("noise_multiplier", 1.0), ("distance_allowed", 1.0), ("embedder", "dlib_resnet"),
+    ("a new field", "passed"), ("retrained", True),
+]
+"""What a certificate can be made to say that is not so."""
+
+
+@pytest.mark.parametrize("spec", ["class:b", "random:20"])
+@pytest.mark.parametrize(("field", "value"), FALSE)
+def test_a_false_field_is_refused_when_whoever_has_the_secret_seals_it(
+    tmp_path, spec, field, value
+):
+    """Every field is worked out again, or stands where it is called the issuer's word."""
+    result = result_of(spec)
+    if result.files.certificate.get(field) == value:
+        return
+    statement = result.statement | {field: value}
+    paths = saved(dataclasses.replace(result, statement=statement), tmp_path)
+    assert refused(paths)
+    named = Forgotten((parse_request(spec, DATA["vectors"], 0),))
+    assert refused(paths, forgotten=named)
+
+
 @pytest.mark.parametrize("name", ["certificate", "model", "secret"])
 @pytest.mark.parametrize("folder", [False, True], ids=["missing", "a folder"])
 def test_a_file_that_is_not_there_is_refused(honest, name, folder):
