@@ -767,7 +767,8 @@ def test_a_forged_residual_is_refused_even_with_the_right_mac(tmp_path):
 
 FALSE = [
     ("kind", "forget certificate, version 3"), ("mode", "guo"), ("epsilon", 0.001),
-    ("epsilon", 0.999), ("delta", 1e-9), ("delta", 1e-12), ("sigma", 1e-4), ("lam", 1e-4), ("residual", 0.0),
+    ("epsilon", 0.999), ("delta", 1e-9), ("delta", 1e-12), ("sigma", 1e-4), ("lam", 1e-4),
+    ("residual", 0.0),
     ("residual", 1e-9), ("residual_allowed", 1e-3), ("residual_allowed", 0.0), ("iterations", 3),
     ("iterations", 0), ("n_retained", 219), ("n_retained", 240), ("n_forgotten", 1_000_000),
     ("n_forgotten", 0), ("n_forgotten", 3), ("loss", "ovr"), ("features", "pixels"),
