@@ -24,6 +24,8 @@ from forget.request import parse_request
 from forget.run import run
 from forget.verify import solved
 
+PAIRS = ("column", "class", "label")
+
 Publish = Callable[[Tensor, float, Tensor], Tensor]
 """Weights, sigma and a key (32,) to what is published."""
 

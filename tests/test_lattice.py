@@ -1,12 +1,11 @@
 """What 500 publications tell of a sample, by an attack that beats floating-point noise."""
 
 import pytest
-from lattice import alone, floating, pair, shown
+from lattice import PAIRS, alone, floating, pair, shown
 
 from forget.solve.noise import on_grid
 from forget.solve.privacy import gaussian_multiplier
 
-PAIRS = ["column", "class", "label"]
 SIGMA = 1e-3
 
 
