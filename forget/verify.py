@@ -292,7 +292,7 @@ def _arithmetic(
         follows |= {"residual": SOLVED if mode == "residual" else allowed, "iterations": None,
                     "assumptions": [*ASSUMPTIONS[mode], *[SHOWS][:len(stated["empty_classes"])]]}
         if mode == "guo":
-            follows["bound"] = stated["bound"] if stated["bound"] in BOUNDS else None
+            follows["bound"] = stated.get("bound") if stated.get("bound") in tuple(BOUNDS) else ""
     return [
         _stated("mode, noise, features and regularisation are the model's", model, stated),
         _stated("what is allowed follows from epsilon, delta and the noise", follows, stated),

@@ -765,6 +765,16 @@ def test_a_forged_residual_is_refused_even_with_the_right_mac(tmp_path):
         assert refused(saved(result, tmp_path / field))
 
 
+@pytest.mark.parametrize("mode", ["residual", "guo"])
+def test_the_model_of_the_other_mode_is_refused(honest, mode, tmp_path):
+    """Whatever it is given, the answer is a no and no traceback."""
+    of_guo = saved(result_of(mode="guo", sigma=10.0, lam=1e-2), tmp_path / "guo")
+    one, other = (honest, of_guo) if mode == "residual" else (of_guo, honest)
+    for secret in (one.secret, other.secret, None):
+        checks = verify(one.certificate, other.model, DATA["vectors"], secret)
+        assert opposed(checks)
+
+
 FALSE = [
     ("kind", "forget certificate, version 3"), ("mode", "guo"), ("epsilon", 0.001),
     ("epsilon", 0.999), ("delta", 1e-9), ("delta", 1e-12), ("sigma", 1e-4), ("lam", 1e-4),
