@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from forget.device import versions
 from forget.faces.embedders import EMBEDDERS
 from forget.private import commitment, keyed_hash
 from forget.request import Forgotten
+from forget.solve.privacy import composed_epsilon
 
 FIRST = "forget certificate, version 1"
 """Of before the noise was on a grid; it is read still, and checked as what it is."""
@@ -114,15 +116,27 @@ SHOWS = ("A class without samples keeps its place in the model: everybody sees t
 """What a certificate over an emptied class says besides."""
 
 
+def together(published: Sequence[dict[str, Any]]) -> float | None:
+    """The epsilon that the publications of these statements or certificates allow together, at the
+    last one's delta; None where the last one has no noise of its own."""
+    if not published or published[-1]["mode"] != "residual":
+        return None
+    noisy = [one for one in published if one["mode"] == "residual"]
+    # Weights are not said where the noise was on no grid.
+    return composed_epsilon([one["noise_multiplier"] for one in noisy], noisy[-1]["delta"],
+                            sum(one.get("weights", 0) for one in noisy))
+
+
 def issue(
     statement: dict[str, Any], before: nn.Module, after: nn.Module, forgotten: Forgotten,
-    public: bytes, secret: bytes,
+    public: bytes, secret: bytes, earlier: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The certificate of one removal: what its method states, and hashes of all that it is about.
 
     Nothing in it may tell which samples were forgotten, also not to somebody who has all the data
     and guesses: so the hashes of what was forgotten and of what is left are made with keys that
     stay in the secret. ``public`` and ``secret``: the bytes of the unlearned model's two files.
+    ``earlier``: what was stated of the publications before, of which somebody may have kept all.
     """
     kept, stated = store.secret_of(after), dict(statement)
     name, digest = stated.pop("dataset"), stated.pop("retained_sha256")
@@ -137,6 +151,8 @@ def issue(
         "noise_commitment": commitment(kept["noise_key"], kept["salt"]),
         # Nobody can work these out again: whoever issues it says so.
         "issuer_says": {"dataset": name, "weights_sha256_before": weights_sha256(before),
+                        "publications": len(earlier) + 1,
+                        "epsilon_of_all": together([*earlier, statement]),
                         "versions": versions()},
     }
     return certificate | {"mac": keyed_hash(kept["seal_key"], text_of(certificate).encode())}

@@ -32,7 +32,8 @@ class Start:
     """The model that a request starts from, its learner, and what it was asked to forget so far.
 
     ``first``: the start before any request, None where this is it.  ``by``: the methods that made
-    this model forget, one a request.
+    this model forget, one a request.  ``stated``: what was certified of it on the way, as far as
+    that is known here.
     """
 
     stored: Stored
@@ -40,6 +41,7 @@ class Start:
     forgotten: Forgotten = NOTHING
     first: "Start | None" = None
     by: tuple[Method, ...] = ()
+    stated: tuple[dict[str, Any], ...] = ()
 
     @property
     def model(self) -> nn.Module:
@@ -212,7 +214,8 @@ class Result:
         """The unlearned model, as the start of a further request."""
         return Start(Stored(self.unlearned, self.record()), self.start.learner,
                      self.start.forgotten + self.request, self.start.first or self.start,
-                     (*self.start.by, self.method))
+                     (*self.start.by, self.method),
+                     (*self.start.stated, *([self.statement] if self.statement else [])))
 
     @property
     def repeatable(self) -> bool:
@@ -253,7 +256,8 @@ class Result:
             {"requests": [[r.spec, r.class_index] for r in forgotten.requests],
              "data": self.data}, public)
         certificate = None if self.statement is None else issue(
-            self.statement, self.start.model, self.unlearned, forgotten, public, secret)
+            self.statement, self.start.model, self.unlearned, forgotten, public, secret,
+            self.start.stated)
         return Files(public, secret, certificate)
 
     def to_json(self) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from forget.run import run
 from forget.solve.noise import on_grid
 from forget.solve.privacy import (
     budget,
+    composed_epsilon,
     gaussian_multiplier,
     grid_multiplier,
     residual_allowed,
@@ -424,6 +425,17 @@ def test_a_further_request_goes_on_with_the_budget_of_the_files(tmp_path):
     direct = forgotten("samples:4", first.next_start())
     assert torch.equal(second.unlearned.weight, direct.unlearned.weight)
     assert holds(checked(saved(second, tmp_path / "second")))
+
+
+def test_the_second_publication_says_what_both_allow_together():
+    """Whoever keeps both models can look at both."""
+    first = result_of("samples:3")
+    second = forgotten("samples:4", first.next_start()).files.certificate
+    one, both = first.files.certificate["issuer_says"], second["issuer_says"]
+    assert (one["publications"], both["publications"]) == (1, 2)
+    assert one["epsilon_of_all"] == pytest.approx(1.0, abs=1e-6)
+    analytic = composed_epsilon([gaussian_multiplier(1, 1e-5)] * 2, 1e-5)
+    assert both["epsilon_of_all"] == pytest.approx(analytic, rel=1e-4)
 
 
 @pytest.mark.parametrize("routes", [

@@ -263,7 +263,7 @@ def test_a_certificate_binds_the_live_files():
     certificate = entries()[-1].body["certificate"]
     assert certificate["model"]["file_sha256"] == sha256_of(live_file())
     assert certificate["secret_file_sha256"] == sha256_of(store.secret_path(live_file()))
-    assert certificate["model"]["weights_sha256_before"] == weights_hash(before.model)
+    assert certificate["issuer_says"]["weights_sha256_before"] == weights_hash(before.model)
     assert certificate["model"]["weights_sha256_after"] == weights_hash(now().model)
     assert certificate["residual"] <= certificate["residual_allowed"]
     assert certificate["n_forgotten"] == 4 * SMALL.copies == len(plan(SMALL, [BEN.name]).gone) * 2
@@ -645,7 +645,7 @@ def test_a_forecast_is_what_is_then_spent():
         spent = body["spent"]
         assert spent == pytest.approx(planned.spent + planned.more, rel=1e-12)
         assert body["certificate"]["budget"] == planned.budget
-        assert body["certificate"]["retrained"] is False
+        assert body["anew"] is False
     assert now().model.secret["spent"].item() == spent
 
 
@@ -665,7 +665,7 @@ def test_a_request_over_the_budget_is_announced_and_trains_anew():
     assert planned.retrains and planned.more < planned.budget < planned.spent + planned.more
     forget(BEN, Certified())
     body = entries()[-1].body
-    assert body["certificate"]["retrained"] is True
+    assert body["anew"] is True
     assert body["spent"] < planned.spent, "a new model has spent next to nothing"
     assert now().samples == frozenset()
     nothing_left(BEN, given(BEN.seed, 4))

@@ -20,7 +20,7 @@ from forget.records import ledger
 from forget.records.bases import Digits
 from forget.records.contributions import add
 from forget.records.database import reading
-from forget.records.history import Moment, history
+from forget.records.history import Moment, certificates, history
 from forget.records.requests import ask, carry_out, set_policy
 from forget.records.taught import FINETUNE, RETRAIN, teach
 from forget.solve.privacy import gaussian_delta, gaussian_multiplier
@@ -103,6 +103,10 @@ def test_publications_compose_and_the_loose_ones_count_most():
         together = math.sqrt(sum(gaussian_multiplier(epsilon, 1e-5) ** -2
                                  for epsilon in epsilons[:count]))
         assert gaussian_delta(said[count - 1], 1 / together) == pytest.approx(1e-5, rel=1e-3)
+    with reading() as db:
+        stated = [one["issuer_says"] for one in certificates(SMALL, ledger.entries(db))]
+    assert [one["publications"] for one in stated] == [1, 2, 3]
+    assert [one["epsilon_of_all"] for one in stated] == said
     assert said[0] == pytest.approx(4.0, abs=1e-3) and said[-1] < sum(epsilons)
 
 

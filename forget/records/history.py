@@ -1,12 +1,12 @@
 """How a base's model fared over time, read from the ledger: accuracy, budget and publications."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from forget.certificate import together
 from forget.records.bases import Base
 from forget.records.ledger import Entry
-from forget.solve.privacy import composed_epsilon
 
 CHANGES = ("taught", "forgotten")
 """Entries after which there is another model."""
@@ -38,28 +38,36 @@ class Moment:
 def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
     """A moment for each entry that changed the base's model, in their order."""
     moments: list[Moment] = []
-    published: list[float] = []
-    weights = 0
-    model = None
-    for entry in chain:
-        body = entry.body
-        if (entry.what not in CHANGES or body.get("base") != base.name
-                or body.get("test_accuracy") is None or body["model_sha256"] == model):
-            continue  # no other model: nothing had been learnt, or one run did for several requests
-        model = body["model_sha256"]
-        certificate = body.get("certificate") or {}
-        composes = certificate.get("mode") == "residual"
-        if composes:
-            published.append(certificate["noise_multiplier"])
-            weights += certificate.get("weights", 0)  # not there: its noise was on no grid
+    published: list[dict[str, Any]] = []
+    for entry in _changes(base, chain):
+        body, certificate = entry.body, entry.body.get("certificate")
+        published += [certificate] if certificate else []
         retrained = (body.get("metrics") or {}).get("retrained") or {}
         moments.append(Moment(
             entry.number, entry.at, entry.what, body.get("how") or body["method"],
             body["test_accuracy"], retrained.get("test_retain_accuracy"),
-            _share(body, certificate),
+            _share(body, certificate or {}),
             anew(body),
-            composed_epsilon(published, certificate["delta"], weights) if composes else None))
+            together(published) if certificate else None))
     return moments
+
+
+def certificates(base: Base, chain: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The certificate of each publication of the base's model that has one, in their order."""
+    return [entry.body["certificate"] for entry in _changes(base, chain)
+            if entry.body.get("certificate")]
+
+
+def _changes(base: Base, chain: Sequence[Entry]) -> Iterator[Entry]:
+    """The entries that changed the base's model: not those where nothing had been learnt, and the
+    first of several requests that one run did for."""
+    model = None
+    for entry in chain:
+        body = entry.body
+        if (entry.what in CHANGES and body.get("base") == base.name
+                and body.get("test_accuracy") is not None and body["model_sha256"] != model):
+            model = body["model_sha256"]
+            yield entry
 
 
 def anew(body: dict[str, Any]) -> bool:

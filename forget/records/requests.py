@@ -28,6 +28,7 @@ from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import GONE, Kept, kept
 from forget.records.database import NAME, Connection, reading, writing
 from forget.records.database import path as database_path
+from forget.records.history import certificates
 from forget.records.lineage import (
     Live,
     dataset_with,
@@ -364,7 +365,7 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     else:
         after = _after(planned, result, group[0].method)
         files = Files.of(after.stored)
-        body = _body(planned, result, files)
+        body = _body(base, planned, result, files)
         with becoming(planned.here, after, files) as (db, _):
             entries = [_delete(db, one, body) for one in group]
     untidy = tidy()
@@ -382,13 +383,16 @@ def _after(planned: Plan, result: Result, method: Method) -> Live:
         samples=here.samples - planned.gone, made=method.name, row=None)
 
 
-def _body(planned: Plan, result: Result, files: Files) -> dict[str, Any]:
+def _body(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, Any]:
     """What the ledger says of a run: figures and hashes, nothing of the data and no name."""
     shown = result.to_json()
+    with reading() as db:
+        earlier = certificates(base, ledger.entries(db))
     certificate = None
     if result.statement is not None:
         certificate = issue(result.statement, planned.here.model, result.unlearned,
-                            Forgotten((planned.request,)), files.public, files.secret)
+                            Forgotten((planned.request,)), files.public, files.secret,
+                            earlier)
     return {
         **{name: shown[name] for name in (
             "method", "learner", "params", "seed", "device", "threads", "seconds", "metrics",
