@@ -222,7 +222,8 @@ def test_a_budget_fills_over_requests_and_a_spent_one_is_said(app):
         finish(app)
         app.segmented_control(key="digits.view").set_value("How it worked").run()
         assert not app.exception
-        spent.append(app.session_state["digits.session"].result.statement)
+        result = app.session_state["digits.session"].result
+        spent.append(result.statement | result.kept_back)
     assert 0 < spent[0]["spent"] < spent[0]["budget"]
     assert spent[1]["retrained"]
     assert any("The budget was spent" in warning.value for warning in app.warning)
