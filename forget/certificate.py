@@ -81,9 +81,8 @@ def marks_of(samples: Samples, key: Tensor) -> Tensor:
     """A keyed hash (N, 32) uint8 of each sample's inputs, by which it is found again wherever it
     stands; nobody without the key can tell of which."""
     rows = samples.x.cpu().contiguous().numpy()
-    found = [keyed_hash(key, row.tobytes()) for row in rows]
-    return torch.tensor([list(bytes.fromhex(one)) for one in found], dtype=torch.uint8).reshape(
-        len(rows), 32)
+    found = bytearray().join(bytes.fromhex(keyed_hash(key, row.tobytes())) for row in rows)
+    return torch.frombuffer(found, dtype=torch.uint8).reshape(len(rows), 32)
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -19,6 +19,7 @@ from forget.data import Dataset, Samples
 from forget.learn import start_from
 from forget.learners.convex import Convex
 from forget.methods.certified import Certified
+from forget.private import gaussian
 from forget.represent import represent
 from forget.request import parse_request
 from forget.run import run
@@ -79,8 +80,6 @@ def pair(kind: str, sigma: float = 1e-3) -> Pair:
 
 def floating(weights: Tensor, sigma: float, key: Tensor) -> Tensor:
     """What was published before the noise was on a grid."""
-    from forget.private import gaussian
-
     return weights + sigma * gaussian(key, tuple(weights.shape))
 
 
