@@ -102,12 +102,22 @@ def statement_over(
     """What a method states, with what it is about: the data that are left, and what they leave
     empty."""
     kept = dataset.train.take(retained_rows(dataset, forgotten.ids))
-    left = set(kept.y.unique().tolist())
-    empty = [index for index in range(len(dataset.classes)) if index not in left]
-    said = [*statement["assumptions"], *([SHOWS] if empty else [])]
+    empty = empty_classes(kept, len(dataset.classes))
     return statement | coverage(dataset) | {
-        "assumptions": said, "empty_classes": empty, "dataset": dataset.name,
+        "assumptions": assumed(statement["assumptions"], empty), "empty_classes": empty,
+        "dataset": dataset.name,
         "retained_sha256": retained_sha256(kept, dataset.classes)}
+
+
+def empty_classes(train: Samples, n_classes: int) -> list[int]:
+    """The classes of which no sample is left."""
+    there = set(train.y.unique().tolist())
+    return [index for index in range(n_classes) if index not in there]
+
+
+def assumed(assumptions: Sequence[str], empty: Sequence[int]) -> list[str]:
+    """What a certificate rests on, and what an emptied class shows, where there is one."""
+    return [*assumptions, *([SHOWS] if empty else [])]
 
 
 SHOWS = ("A class without samples keeps its place in the model: everybody sees that it is empty, "

@@ -9,6 +9,7 @@ from torch import Tensor
 from forget.certificate import (
     FIRST,
     data_sha256,
+    empty_classes,
     marks_of,
     present,
     retained_rows,
@@ -89,10 +90,9 @@ def _empty(train: Samples, dataset: Dataset, stated: dict[str, Any], n_classes: 
     """Whether the classes that have no sample left are the ones stated; in data from which a class
     was deleted their number alone can be told."""
     what, empty = "the classes without samples are the ones named", stated["empty_classes"]
-    there = train.y.unique().tolist()
     if len(dataset.classes) == n_classes:
-        return Check(what, empty == [one for one in range(n_classes) if one not in there])
-    right = len(set(empty)) == len(empty) == n_classes - len(there)
+        return Check(what, empty == empty_classes(train, n_classes))
+    right = len(set(empty)) == len(empty) == n_classes - len(train.y.unique())
     return Check(what, right and all(one < n_classes for one in empty))
 
 
@@ -134,7 +134,7 @@ def in_columns(train: Samples, stated: dict[str, Any], stored: Stored) -> Sample
         return train
     empty = set(stated["empty_classes"])
     left = [index for index in range(stored.model.n_classes) if index not in empty]
-    _, numbers = present(train, tuple(map(str, range(int(train.y.max()) + 1))))
-    if int(numbers.max()) + 1 != len(left):
+    there, numbers = train.y.cpu().unique(return_inverse=True)
+    if len(there) != len(left):
         return train
     return Samples(train.x, torch.tensor(left)[numbers].to(train.y.device), train.ids)

@@ -17,7 +17,7 @@ from scipy.special import gammaincinv, ndtr, ndtri
 from torch import Tensor
 
 from forget import store
-from forget.certificate import FIRST, FIXED, KIND, KINDS, SHOWS, coverage, text_of, weights_sha256
+from forget.certificate import FIRST, FIXED, KIND, KINDS, assumed, coverage, text_of, weights_sha256
 from forget.checks import Check
 from forget.data import Dataset, Samples
 from forget.data.files import sha256_of
@@ -92,6 +92,8 @@ def verify(
     learner = LEARNERS[stored.record["learner"]](**stored.record["settings"])
     if not isinstance(learner, Convex):
         return [*checks, Check("the model is one that can be certified", False)]
+    if stated["mode"] != learner.mode:
+        return [*checks, Check(OF_THE_MODEL, False, "mode")]
     rows, data_checks = retained(dataset, stated, kept, named, forgotten,
                                  stored.model.n_classes)
     checks += data_checks
@@ -101,14 +103,15 @@ def verify(
     if kept or reference:
         if rows is None:
             raise BadInput("the data still hold forgotten samples; name them with --forget")
-        train = in_columns(represent(learner, dataset, watch).train.take(rows), stated, stored)
+        whole = represent(learner, dataset, watch).train
+        train = in_columns(whole.take(rows), stated, stored)
         if train.x.shape[1] != stored.model.features.size:
             return [*checks, Check("the data are as wide as the model reads", False)]
         if kept:
             checks += _with_secret(stated, stored, learner, train, kept)
         if reference:
-            whole = represent(learner, dataset, watch).train if not rows.all() else None
-            checks += _against_reference(stated, stored, learner, train, whole, watch)
+            checks += _against_reference(stated, stored, learner, train,
+                                         None if rows.all() else whole, watch)
     return checks
 
 
@@ -213,7 +216,7 @@ def _read_secret(
         checks = [_same("the secret file is the one it names", sha256_of(path),
                         stated["secret_file_sha256"])]
         kept, about = store.read_sealed(path)
-        if wrong := _wrong_secrets(kept):
+        if wrong := _wrong_secrets(kept, stated["mode"]):
             return {}, [], [Check("the secret file has all its parts", False, ", ".join(wrong))]
         issued = {name: value for name, value in stated.items() if name != "mac"}
         named = [str(spec) for spec, _ in about.get("requests", [])]
@@ -249,9 +252,11 @@ NAMING = {"ids_key", "forgotten_ids"}
 """What says which samples were forgotten: there whole, or deleted with them."""
 
 
-def _wrong_secrets(kept: dict[str, Tensor]) -> list[str]:
+def _wrong_secrets(kept: dict[str, Tensor], mode: str) -> list[str]:
     """Names of tensors that are missing or have another form than the secret's."""
     forms = dict.fromkeys(KEYS, (torch.uint8, 1)) | {"weights": (torch.float64, 2)}
+    if mode == "guo":
+        forms |= {"spent": (torch.float64, 0)}
     if NAMING & kept.keys():
         forms |= {"ids_key": (torch.uint8, 1), "forgotten_ids": (torch.int64, 1)}
     if "forgotten_marks" in kept:
@@ -290,16 +295,19 @@ def _arithmetic(
     else:
         model |= {"weights": stored.model.weight.numel()}
         follows |= {"residual": SOLVED if mode == "residual" else allowed, "iterations": None,
-                    "assumptions": [*ASSUMPTIONS[mode], *[SHOWS][:len(stated["empty_classes"])]]}
+                    "assumptions": assumed(ASSUMPTIONS[mode], stated["empty_classes"])}
         if mode == "guo":
-            follows["bound"] = stated.get("bound") if stated.get("bound") in tuple(BOUNDS) else ""
+            follows["bound"] = stated["bound"] if stated["bound"] in tuple(BOUNDS) else ""
     return [
-        _stated("mode, noise, features and regularisation are the model's", model, stated),
+        _stated(OF_THE_MODEL, model, stated),
         _stated("what is allowed follows from epsilon, delta and the noise", follows, stated),
         Check("the residual stated is allowed", 0 <= stated["residual"] <= allowed,
               f"{stated['residual']:.3g} of at most {allowed:.3g}"),
         _stated("what it covers follows from the data", covers, stated),
     ]
+
+
+OF_THE_MODEL = "mode, noise, features and regularisation are the model's"
 
 
 def _stated(what: str, expected: dict[str, Any], stated: dict[str, Any]) -> Check:
@@ -329,8 +337,9 @@ def _with_secret(
     if residual_mode:
         public = (w + noise if stated["kind"] == FIRST
                   else on_grid(w, learner.sigma, kept["noise_key"]))
-    # In Guo mode what is stated is a bound, and the measured norm must keep to it.
-    limit = stated["residual_allowed"] if residual_mode else stated["residual"] + SOLVED
+    limit = stated["residual_allowed"]
+    if not residual_mode:  # what was spent is a bound, and the measured norm must keep to it
+        limit = min(stated["residual"], kept["spent"].item()) + SOLVED
     return [
         Check("the residual on the retained data is within it", residual <= limit,
               f"{residual:.3g} of at most {limit:.3g}"),

@@ -777,6 +777,19 @@ def test_a_forged_residual_is_refused_even_with_the_right_mac(tmp_path):
         assert refused(saved(result, tmp_path / field))
 
 
+def test_in_guo_mode_more_is_left_than_was_spent_is_refused(tmp_path):
+    """The certificate states the whole budget, and the secret what of it is spent."""
+    result = result_of("samples:3", mode="guo", sigma=10.0, lam=1e-2)
+    model = copy.deepcopy(result.unlearned)
+    model.secret["weights"] += 1e-3
+    with torch.no_grad():
+        model.weight.copy_(model.secret["weights"])
+    paths = saved(dataclasses.replace(result, unlearned=model), tmp_path)
+    failed = [check.what for check in checked(paths) if check.passed is False]
+    assert failed == ["the residual on the retained data is within it"]
+    assert result.kept_back["spent"] < result.statement["budget"]
+
+
 @pytest.mark.parametrize("mode", ["residual", "guo"])
 def test_the_model_of_the_other_mode_is_refused(honest, mode, tmp_path):
     """Whatever it is given, the answer is a no and no traceback."""

@@ -328,7 +328,10 @@ def test_a_secret_whose_keys_are_none_is_refused_by_name(tmp_path):
             ("seal_key", "ids_key", "noise_key", "salt")} | {
         "forgotten_ids": torch.zeros(2, dtype=torch.int64),
         "weights": torch.zeros(2, 2, dtype=torch.float64)}
-    assert _wrong_secrets(good) == []
-    for name in good:
-        assert _wrong_secrets(good | {name: torch.zeros(3, 3, 3)}) == [name]
-        assert _wrong_secrets({key: good[key] for key in good if key != name}) == [name]
+    of_guo = good | {"spent": torch.zeros((), dtype=torch.float64)}
+    for mode, kept in (("residual", good), ("guo", of_guo)):
+        assert _wrong_secrets(kept, mode) == []
+        for name in kept:
+            assert _wrong_secrets(kept | {name: torch.zeros(3, 3, 3)}, mode) == [name]
+            left = {key: kept[key] for key in kept if key != name}
+            assert _wrong_secrets(left, mode) == [name]

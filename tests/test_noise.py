@@ -66,7 +66,7 @@ def test_what_is_published_lies_on_the_grid_and_the_weight_below_it_leaves_no_tr
     step = Fraction(sigma) / SCALE
     assert all(round(Fraction(value) / step) * float(step) == value
                for value in published.tolist())
-    near = weights + step.__float__() * 1e-4
+    near = weights + float(step) * 1e-4
     alike = (weights / float(step)).round() == (near / float(step)).round()
     assert alike.sum() > 190
     assert torch.equal(on_grid(near, sigma, KEY)[alike], published[alike])

@@ -35,6 +35,7 @@ from forget.private import (
 from forget.solve.noise import on_grid
 from forget.solve.privacy import (
     budget,
+    composed_epsilon,
     gaussian_delta,
     gaussian_multiplier,
     grid_multiplier,
@@ -137,6 +138,8 @@ def test_two_outputs_at_the_residual_allowed_are_just_hidden(
     apart = 2 * tau / strength + 1.25 * math.sqrt(weights) * sigma / 2**16
     assert exact_delta(epsilon, sigma / apart * (1 + 1e-12)) <= 10**log_delta
     assert exact_delta(epsilon, sigma / apart * (1 - 1e-3)) > 10**log_delta
+    assert sigma / apart == pytest.approx(grid_multiplier(epsilon, 10**log_delta, weights),
+                                          rel=1e-9)
 
 
 def test_the_residual_allowed_written_out():
@@ -146,6 +149,13 @@ def test_the_residual_allowed_written_out():
 
 def test_weights_without_end_leave_no_room_under_the_noise():
     assert residual_allowed(1e-3, 6.0, 1.0, 1e-5, 10**10) < 0
+
+
+@pytest.mark.parametrize("count", [1, 40, 400])
+def test_many_publications_at_a_large_epsilon_compose_on_the_grid_too(count):
+    many = [gaussian_multiplier(100, 1e-5)] * count
+    analytic = composed_epsilon(many, 1e-5)
+    assert analytic <= composed_epsilon(many, 1e-5, 10_240 * count) < analytic * 1.1
 
 
 @pytest.mark.parametrize("weights", [1, 10_240, 5_000_000])

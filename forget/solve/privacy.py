@@ -9,7 +9,8 @@ from scipy.special import log_ndtr, ndtr
 from forget.solve.noise import ROUNDED, SCALE
 
 REACH = 20
-"""Standard deviations beyond which noise is not counted on: it gets there once in 10^88 times."""
+"""Standard deviations beyond which noise is not counted on: it gets there once in 10^88 times. A
+large epsilon multiplies that by its own e^epsilon, so for it the reach is longer."""
 
 
 def gaussian_multiplier(epsilon: float, delta: float) -> float:
@@ -69,9 +70,10 @@ def grid_delta(epsilon: float, multiplier: float, weights: int) -> float:
     >>> f"{grid_delta(1, 3.731, 10_240):.3e}, {gaussian_delta(1, 3.731):.3e}"
     '9.996e-06, 9.984e-06'
     """
-    apart = weights * REACH**2 / (24 * SCALE**2)
-    tail = math.log(2 * weights) - (REACH - 1 / SCALE) ** 2 / 2
-    lost = math.exp(tail) + math.exp(tail + epsilon)
+    reach = math.sqrt(REACH**2 + 2 * max(epsilon, 0.0))
+    apart = weights * reach**2 / (24 * SCALE**2)
+    tail = -((reach - 1 / SCALE) ** 2) / 2
+    lost = 2 * weights * (math.exp(tail) + math.exp(tail + epsilon))
     return math.exp(apart) * gaussian_delta(epsilon - 2 * apart, multiplier) + lost
 
 
@@ -89,8 +91,7 @@ def composed_epsilon(multipliers: Sequence[float], delta: float, weights: int = 
     together = sum(one**-2 for one in multipliers) ** -0.5
 
     def excess(epsilon: float) -> float:
-        of_grid = weights and grid_delta(epsilon, together, weights)
-        return (of_grid or gaussian_delta(epsilon, together)) - delta
+        return grid_delta(epsilon, together, weights) - delta
 
     high = 1.0
     while excess(high) > 0:
