@@ -4,6 +4,7 @@ import collections
 import functools
 import itertools
 import random
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,26 @@ def _one_search_for_components():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", found)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_job_outlives_its_test(monkeypatch):
+    """Or it writes into the data folder of the next one."""
+    from ui.jobs import JobQueue  # here: the library's tests run where there is no app
+
+    submitted, submit = weakref.WeakSet(), JobQueue.submit
+
+    def noted(queue, job, *args):
+        submitted.add(job)
+        return submit(queue, job, *args)
+
+    monkeypatch.setattr(JobQueue, "submit", noted)
+    yield  # and what monkeypatch has set, such as the data folder, is still there
+    left = [job for job in submitted if not job.over]
+    for job in left:
+        job.cancel(60)
+    left = [job.title for job in left if not job.over]
+    assert not left, f"still at work after the test: {left}"
 
 
 @pytest.fixture

@@ -119,6 +119,22 @@ def test_several_digits_are_refused(places, gap, down, shipped):
     refused(beside(shipped[1], places[:2] if down else places, gap, down), "more than one digit")
 
 
+@pytest.mark.parametrize(("places", "side", "gap", "around"), [
+    ((5, 18), (28, 28), 82, 40), ((1, 2), (28, 28), 26, 33), ((14, 26), (90, 90), 71, 90),
+    ((10, 8), (40, 40), 54, 22),
+])
+@pytest.mark.parametrize("chalk", [False, True])
+def test_small_digits_far_apart_are_refused(places, side, gap, around, chalk, shipped):
+    """The paper between the strokes of one of them was read as a digit, and surely."""
+    width, height = side
+    sheet = Image.new("L", (2 * around + 2 * width + gap, 2 * around + height))
+    for at, place in enumerate(places):
+        digit, _ = test_digit(shipped[1], place)
+        sheet.paste(Image.fromarray(digit).resize(side), (around + at * (width + gap), around))
+    with pytest.raises(BadImage, match="more than one digit"):
+        digit_from_picture(sheet if chalk else sheet.point(lambda value: 255 - value))
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("size", [(28, 28), (200, 150), (500, 500)])
 def test_noise_is_refused(seed, size):

@@ -47,6 +47,18 @@ BLOT = ("this is a blot and no digit: draw one with a thinner pen, or give a pic
 NOISE = ("there are marks all over and no digit stands out: give a picture of one digit on plain "
          "paper")
 
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
+
+class Several(BadImage):
+    """There is more than one digit: so many ``marks``."""
+
+    def __init__(self, message: str, marks: "list[Mark]"):
+        super().__init__(message)
+        self.marks = marks
+
+
 REFUSALS = (NOTHING, UNCLEAR, SEVERAL, BLOT, NOISE)
 """What is said where dark and light ink are refused for two reasons: the later one."""
 
@@ -75,6 +87,9 @@ def digit_from_picture(image: Image.Image, canvas: bool = False) -> np.ndarray:
                                paper + MIN_CONTRAST if light else paper, canvas))
         except BadImage as refusal:
             refusals.append(refusal)
+    if _is_plain(picture):  # elsewhere a sheet of paper may look like a digit around the digit
+        digits = [mark for one in refusals if isinstance(one, Several) for mark in one.marks]
+        found = [one for one in found if not any(_is_loop(one, digit) for digit in digits)]
     if not found:
         raise max(refusals, key=lambda refusal: REFUSALS.index(str(refusal)))
     clear = [one for one in found if one.step >= 0.4 * max(other.step for other in found)]
@@ -97,14 +112,21 @@ def _at_working_size(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize(size, how), dtype=np.float32)
 
 
+def _is_plain(picture: np.ndarray) -> bool:
+    """Whether nearly all of a picture is paper of one brightness."""
+    most = np.bincount(picture.astype(np.uint8).ravel()).argmax()
+    return bool((np.abs(picture - most) < MIN_CONTRAST).mean() > 0.75)
+
+
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """``ink``: a digit's (H, W), 0..255, cut to its box.  ``boxed``: a box was drawn round it.
+    """``ink``: a digit's (H, W), 0..255, cut to its ``box``.  ``boxed``: one was drawn round it.
 
     ``step``: grey levels between paper and ink.  ``ramp``: pixels from one to the other.
     """
 
     ink: np.ndarray
+    box: Box
     boxed: bool
     step: float
     ramp: float
@@ -124,9 +146,9 @@ def _find(picture: np.ndarray, apart: np.ndarray, paper: np.ndarray, canvas: boo
         raise BadImage(UNCLEAR)
     near = ndimage.binary_dilation(kept, iterations=3) & (drawn | ~faint)
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     soft = np.where(near, np.clip((ink - 0.25) * 2, 0, 1) * 255, 0)
-    return Found(soft[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1],
-                 bool((drawn < faint).any()), step, ramp)
+    return Found(soft[box], box, bool((drawn < faint).any()), step, ramp)
 
 
 def _steps(picture: np.ndarray, apart: np.ndarray, ink: np.ndarray, kept: np.ndarray,
@@ -226,7 +248,7 @@ class Mark:
 
     number: int
     area: int
-    box: tuple[slice, slice]
+    box: Box
     at: tuple[bool, bool, bool, bool]
     """Whether it reaches the picture's edge: left, top, right, bottom."""
 
@@ -273,18 +295,19 @@ def _one_digit(ink: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     main = max(marks, key=lambda mark: mark.area * levels[mark.number - 1] ** 2
                * (0.2 if mark.at_edge else 1))
     away = ndimage.distance_transform_edt(labels != main.number)
-    parts, others = [main.number], 0
+    parts, others = [main.number], []
     for mark in marks:
         if (mark is main or mark.area < 0.04 * main.area
                 or (mark.at_edge and not main.at_edge)):
             continue
         gap = ndimage.minimum(away, labels, mark.number) / mark.and_other(main)
         if _is_another(mark, main, gap):
-            others += bool(levels[mark.number - 1] > 0.7 * levels[main.number - 1])
+            if levels[mark.number - 1] > 0.7 * levels[main.number - 1]:
+                others.append(mark)
         elif gap < 0.3:
             parts.append(mark.number)
     if others:
-        raise BadImage(SEVERAL if others < 4 else NOISE)
+        raise Several(SEVERAL if len(others) < 4 else NOISE, [main, *others])
     return np.isin(labels, parts)
 
 
@@ -309,6 +332,14 @@ def _is_another(mark: Mark, main: Mark, gap: float) -> bool:
              and all(one.height > 0.75 * one.width for one in (mark, main)))
     return mark.height > 0.5 * main.height and (
         gap > 0.2 or (alike and (beside or below) and gap > 0.02))
+
+
+def _is_loop(found: Found, digit: Mark) -> bool:
+    """Whether what was found is only what the strokes of a larger digit leave between them."""
+    thin = digit.area < 0.6 * digit.height * digit.width  # and no paper within a frame
+    return thin and not digit.at_edge and max(found.ink.shape) < digit.longest and all(
+        2 * around.start < inner.start + inner.stop < 2 * around.stop
+        for around, inner in zip(digit.box, found.box, strict=True))
 
 
 def _overlap(one: slice, other: slice) -> int:
