@@ -255,6 +255,7 @@ def test_the_model_goes_on_training_where_that_is_chosen(page):
     at.radio(key="teach.small.how.True").set_value(FINETUNE).run()
     assert "teach.small.kind" not in [one.key for one in at.radio]
     at = teach(at)
+    assert held(at).result, said(at)
     assert held(at).result.taught.after.made == FINETUNE
 
 

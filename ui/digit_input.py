@@ -36,9 +36,10 @@ DIGITS = Subject(
     models=(
         Original("Small convolutional network", Network(**RECIPES["network"])),
         Original("Fully connected 784-64-64-10", Network(arch="mlp")),
-        Original("Sharded ensemble (SISA)", Sisa()),
-        Original("Certified head", Convex()),
-        Original("Certified head, single step (Guo)", Convex(mode="guo", lam=1e-4, sigma=1.0)),
+        Original(Sisa.title, Sisa()),
+        Original(Convex.title, Convex()),
+        Original(f"{Convex.title}, single step (Guo)",
+                 Convex(mode="guo", lam=1e-4, sigma=1.0)),
     ),
     brings_files=True,
 )

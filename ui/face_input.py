@@ -45,7 +45,7 @@ FACES = Subject(
     models=(
         Original("Linear head", Network(**RECIPES["network"])),
         Original("Sharded heads (SISA)", Sisa(**RECIPES["sisa"])),
-        Original("Certified head", Convex(**RECIPES["convex"])),
+        Original(Convex.title, Convex(**RECIPES["convex"])),
     ),
     brings_files=False, views=(("Side by side", side_by_side),),
 )

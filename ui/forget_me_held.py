@@ -129,7 +129,8 @@ def _elsewhere(there: Held) -> None:
     lines = []
     for file, number in there.models.items():
         own = sum(one.base == base_of(file) for one in there.samples)
-        of_them = f"all {own} of them" if number == own else f"{number} of these {own}"
+        of_them = ("it" if own == 1 else f"all {own} of them" if number == own else
+                   f"{number} of these {own}")
         lines.append(f"- **The model of {bases.BASES[base_of(file)].title} learnt from "
                      f"{of_them}**: `{MODELS}/{file}`")
     if there.samples and not there.models:

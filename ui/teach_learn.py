@@ -7,6 +7,9 @@ import streamlit as st
 from forget.errors import BadInput
 from forget.faces.people import person_name
 from forget.learners import Learner, learner_for
+from forget.learners.convex import Convex
+from forget.learners.network import Network
+from forget.learners.sisa import Sisa
 from forget.methods.finetune import FineTune
 from forget.records import lineage
 from forget.records.bases import Base, Digits
@@ -34,17 +37,17 @@ def kinds(base: Base) -> list[Kind]:
         return learner_for(base.source, name, settings)
 
     several = [
-        Kind("Ordinary network", made("network"),
+        Kind(Network.title, made("network"),
              "To forget, it is trained anew without the data, or changed approximately."),
-        Kind("Sharded ensemble (SISA)", made("sisa"),
+        Kind(Sisa.title, made("sisa"),
              "Forgets exactly, and faster than training anew: only the parts that saw the data "
              "are trained again."),
-        Kind("Certified head", made("convex"),
+        Kind(Convex.title, made("convex"),
              "Forgets in moments, and proves with a certificate that it forgot."),
     ]
     if isinstance(base, Digits):
         several.append(Kind(
-            "Certified head, single step (Guo)", made("convex", mode="guo", lam=1e-4, sigma=1.0),
+            f"{Convex.title}, single step (Guo)", made("convex", mode="guo", lam=1e-4, sigma=1.0),
             "Forgets in one step and proves it too; each time spends part of a budget, and when "
             "that is gone it is trained anew."))
     return several

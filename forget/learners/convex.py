@@ -52,7 +52,7 @@ class Convex(Learner):
 
     name = "convex"
     keeps = True
-    title = "Linear head on fixed features"
+    title = "Certified head"
     order = 3
 
     mode: str = knob("residual", "Where the noise goes: on the solved weights (residual), or into "
