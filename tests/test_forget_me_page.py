@@ -16,7 +16,7 @@ from forget.faces.people import Photo
 from forget.methods import METHODS
 from forget.records import requests, taught, trace
 from forget.records.contributions import Kept, add, contributors
-from ui import shared
+from ui import shared, teach_learn
 from ui.access import Access
 from ui.forget_me_work import CANCELLED
 from ui.jobs import Job, State
@@ -94,6 +94,15 @@ def test_what_is_held_is_shown_with_its_models_entries_and_files(ana):
     assert "1 file kept on disk" in text
     assert "The ledger's entries about them**: 1." in text
     assert text.count(ANA.name) == 3 == text.count("  \n20")
+
+
+def test_of_one_sample_it_says_it_and_names_kinds_as_teach_does(base):
+    give(base, ANA, 1)
+    taught.teach(base, taught.RETRAIN, learner())
+    text = said(page())
+    assert "The model of Small people learnt from it**: `taught/" in text
+    kinds = {kind.title for kind in teach_learn.kinds(base)}
+    assert all(f"“{one}”" in text for one in kinds)
 
 
 def test_a_search_names_the_files_and_what_they_hold(ana):
