@@ -145,7 +145,8 @@ def issue(
     Nothing in it may tell which samples were forgotten, also not to somebody who has all the data
     and guesses: so the hashes of what was forgotten and of what is left are made with keys that
     stay in the secret. ``public`` and ``secret``: the bytes of the unlearned model's two files.
-    ``earlier``: what was stated of the publications before, of which somebody may have kept all.
+    ``earlier``: what was stated of the publications before, since the model was last trained from
+    nothing; somebody may have kept all of them.
     """
     kept, stated = store.secret_of(after), dict(statement)
     name, digest = stated.pop("dataset"), stated.pop("retained_sha256")

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from forget.errors import BadInput
 from forget.methods import METHODS
-from forget.records import ledger, requests, taught
+from forget.records import composition, ledger, requests, taught
 from forget.records.contributions import add, contributors
 from forget.records.database import reading
 from forget.records.history import Moment
@@ -194,6 +194,33 @@ def test_the_policy_is_set_and_makes_requests_due(waiting):
     assert requests.policy(waiting) == 2
     assert "They are due." in said(at)
     assert rows(at)[0]["What"] == "Requests are carried out when 2 wait"
+
+
+def test_a_limit_for_publications_is_set_where_they_compose(base):
+    add(base, ANA.name, [(ANA.name, one) for one in given(ANA.seed, 3)])
+    taught.teach(base, taught.RETRAIN, learner())
+    assert "any ε together" not in said(page()), "an ordinary network publishes no noise"
+    taught.teach(base, taught.RETRAIN, learner("convex"))
+    at = page()
+    assert "may allow any ε together" in said(at)
+    assert at.button(key="ledger.set_most.small").disabled
+    at.number_input[1].set_value(0.5).run()
+    at.button(key="ledger.set_most.small").click().run()
+    assert composition.limit(base) == 0.5
+    assert "may allow ε = 0.5 together" in said(at)
+    assert rows(at)[0]["What"] == "Publications may allow ε = 0.5 together"
+    requests.ask(ANA.name, {"small": METHODS["certified"]()})
+    requests.set_policy(base, 2)
+    at = page()
+    at.button(key="ledger.small.forecast").click().run()
+    finish(at, held(at))
+    assert "will be trained anew" in said(at)
+    at = carry_out(at)
+    assert "or of the limit for publications, did not allow it" in said(at)
+    at.number_input[1].set_value(0.0).run()
+    at.button(key="ledger.set_most.small").click().run()
+    assert composition.limit(base) is None
+    assert rows(at)[0]["What"] == "No limit for publications seen together"
 
 
 def test_a_server_that_is_open_to_everybody_shows_the_ledger_and_no_names(waiting, elsewhere):

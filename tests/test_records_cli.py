@@ -14,7 +14,15 @@ from forget.faces.people import Photo
 from forget.methods.certified import Certified
 from forget.methods.finetune import FineTune
 from forget.paths import downloads
-from forget.records import commands, contributions, database, ledger, lineage, requests
+from forget.records import (
+    commands,
+    composition,
+    contributions,
+    database,
+    ledger,
+    lineage,
+    requests,
+)
 from forget.records.bases import Digits
 from forget.records.contributions import contributors, kept
 from forget.records.database import reading
@@ -270,7 +278,19 @@ def test_a_policy_is_shown_and_set(forget):
     assert requests.policy(SMALL) == 3
 
 
+def test_a_limit_for_publications_is_shown_set_and_lifted(forget):
+    status, out, _ = forget("queue", "small", "--most-epsilon", 2.5)
+    assert status == 0
+    assert "may allow epsilon 2.5 together" in out
+    assert composition.limit(SMALL) == 2.5
+    status, out, _ = forget("queue", "small", "--most-epsilon", 0)
+    assert (status, out) == (0, "Small people: requests are carried out at once\n")
+    assert composition.limit(SMALL) is None
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
+    (("--most-epsilon", "2"), "name the base"), (("small", "--most-epsilon", "nan"), "a number"),
+    (("small", "--most-epsilon", "-1"), "a number"), (("small", "--most-epsilon", "x"), "float"),
     (("nowhere",), "cannot be taught"), (("--batch", "2"), "name the base"),
     (("small", "--batch", "0"), "1 to 1000"), (("small", "--batch", "x"), "invalid int")])
 def test_a_policy_that_is_none_is_bad_input(forget, arguments, said):

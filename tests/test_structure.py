@@ -19,8 +19,8 @@ ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.
 TRIALS = ("forget.shadows", "forget.audit", "forget.compare", "forget.report", "forget.frauds")
 """What puts methods on trial: a single run knows nothing of it."""
 
-RECORDS = ("database", "ledger", "bases", "history", "contributions", "lineage", "replace",
-           "taught", "requests", "trace", "commands")
+RECORDS = ("database", "ledger", "bases", "contributions", "lineage", "replace", "taught",
+           "history", "composition", "requests", "trace", "commands")
 """The records, each knowing nothing of those after it."""
 
 FORBIDDEN = {

@@ -7,7 +7,7 @@ import streamlit as st
 from forget.learners import LEARNERS, Learner
 from forget.methods import METHODS, Method
 from forget.methods.retrain import Retrain
-from forget.records import bases, lineage, requests
+from forget.records import bases, composition, lineage, requests
 from forget.records.bases import Base
 from forget.records.requests import Asked
 from forget.records.trace import Held
@@ -70,7 +70,7 @@ def ask(held: Working, there: Held) -> None:
         with st.container(width=420):
             references = choose_references("forget_me")
     questions = [_question(part, methods[part.base.name], there.name) for part in parts
-                 if part.learnt and lineage.has_budget(part.learner)]
+                 if part.learnt and requests.spends(part.base, part.learner)]
     ready = announced(held, questions, "forget_me")
     _press(held, there, methods, references, ready)
 
@@ -134,7 +134,8 @@ def _policy(part: Part) -> str:
 def _question(part: Part, method: Method, name: str) -> Question:
     """All that goes with it is counted: who waits goes first, or together with it."""
     names = {*(one.contributor for one in part.queue), name}
-    return Question(part.base.name, lineage.live_row(part.base), method, tuple(sorted(names)))
+    return Question(part.base.name, lineage.live_row(part.base), method, tuple(sorted(names)),
+                    composition.limit(part.base))
 
 
 def _press(held: Working, there: Held, methods: dict[str, Method], references: int,

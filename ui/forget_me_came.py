@@ -72,7 +72,8 @@ def outcome_of(body: Mapping[str, Any], key: str) -> None:
 
 
 def _certificate(stated: Mapping[str, Any], was_anew: bool, key: str) -> None:
-    instead = (" The budget did not allow it, so **the model was trained anew**."
+    instead = (" What was left of its budget, or of the limit for publications, did not allow it, "
+               "so **the model was trained anew**."
                if was_anew else "")
     st.markdown(f"**Certified**, and it covers the {stated['covers']}: whoever sees the published "
                 "weights can tell them from those of a model that never had the samples only as "

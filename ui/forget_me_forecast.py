@@ -27,9 +27,10 @@ def announced(held: Working, questions: Sequence[Question], key: str) -> bool:
             st.info(f"{bases.BASES[one.base].title}: {spending_in_words(known[one])}",
                     icon=":material/savings:")
         return True
-    st.markdown("This model has a budget: every request spends some of it, and a request that "
-                "would spend more than is left has the model trained anew. Have it worked out "
-                "first; it takes some seconds and changes nothing.")
+    st.markdown("This model has a budget, or a limit for all that is published of it: every "
+                "request spends some of that, and one that would spend more than is left has the "
+                "model trained anew. Have it worked out first; it takes some seconds and changes "
+                "nothing.")
     if st.button("Work out what it spends", icon=":material/calculate:", key=place,
                  disabled=held.busy):
         held.submit(forecasting(questions), place)

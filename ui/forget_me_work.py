@@ -62,12 +62,14 @@ class Searched:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What a forecast is asked about: a base, its model, the method, and whose samples go."""
+    """What a forecast is asked about: a base, its model, the method, whose samples go, and the
+    limit for publications, where there is one."""
 
     base: str
     model: int | None
     method: Method
     names: tuple[str, ...]
+    most: float | None
 
 
 @dataclasses.dataclass(frozen=True)

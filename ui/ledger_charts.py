@@ -122,7 +122,8 @@ def _epsilon(moments: Sequence[Moment]) -> None:
     charts.show(figure, f"Privacy loss of {published} together: {moments[-1].epsilon:.3g}",
                 key="ledger.epsilon")
     st.caption("Each certificate speaks of one publication. For whoever keeps every published "
-               "model, they allow this ε together; it grows with each.")
+               "model, those since it was last trained allow this ε together: it grows with each, "
+               "and a model that is trained anew owes nothing to what was forgotten before.")
 
 
 def _changes(moments: Sequence[Moment]) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from forget.faces.people import spelling
-from forget.records import bases, lineage, requests
+from forget.records import bases, composition, lineage, requests
 from forget.records.bases import Base
 from forget.records.requests import Asked
 from forget.words import counted
@@ -27,6 +27,7 @@ def queue(held: Working) -> None:
             waiting = requests.waiting(base)
             _waiting(waiting, access)
             _policy(base, waiting, access)
+            _limit(base, access)
             if waiting and access.may_enrol:
                 _carry_out(held, base, waiting)
     show_work(held, CARRY)
@@ -81,6 +82,29 @@ def _policy(base: Base, waiting: list[Asked], access: Access) -> None:
             st.rerun()
 
 
+def _limit(base: Base, access: Access) -> None:
+    """How much publications with noise of their own may allow together."""
+    most = composition.limit(base)
+    if not composition.composes(lineage.learner_of(base)) and most is None:
+        return
+    st.caption(":material/join: " + (
+        "Publications of the certified model may allow any ε together." if most is None else
+        f"Publications of the certified model may allow ε = {most:g} together, counted since it "
+        "was last trained. The request that would go beyond has it trained anew."))
+    if not access.local:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.number_input("Most ε of publications together (0: no limit)", 0.0, 1e6,
+                                 most or 0.0, width=320, key=f"ledger.most.{base.name}.{most}",
+                                 help="Whoever keeps every published model learns more from all "
+                                 "than from one. Beyond this the model is trained anew, and is "
+                                 "counted from the start.")
+        if st.button("Set", key=f"ledger.set_most.{base.name}", icon=":material/check:",
+                     disabled=wanted == (most or 0.0)):
+            composition.set_limit(base, wanted or None)
+            st.rerun()
+
+
 def _carry_out(held: Working, base: Base, waiting: list[Asked]) -> None:
     if requests.due(base):
         st.caption("They are due.")
@@ -96,7 +120,8 @@ def _carry_out(held: Working, base: Base, waiting: list[Asked]) -> None:
 def _questions(base: Base, waiting: list[Asked]) -> list[Question]:
     """What all of them together spend, where the model has a budget."""
     learner, method = lineage.learner_of(base), waiting[0].method
-    if not lineage.has_budget(learner) or method is None or method.learner != learner.name:
+    if (not requests.spends(base, learner) or method is None
+            or method.learner != learner.name):
         return []
     names = tuple(sorted(one.contributor for one in waiting))
-    return [Question(base.name, lineage.live_row(base), method, names)]
+    return [Question(base.name, lineage.live_row(base), method, names, composition.limit(base))]

@@ -75,6 +75,10 @@ def _outcome(body: Body) -> str:
 
 
 def _policy(body: Body) -> str:
+    if "batch" not in body:
+        most = body["most_epsilon"]
+        return ("No limit for publications seen together" if most is None else
+                f"Publications may allow ε = {most:g} together")
     return ("Requests are carried out at once" if body["batch"] == 1 else
             f"Requests are carried out when {body['batch']} wait")
 

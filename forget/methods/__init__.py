@@ -110,6 +110,11 @@ class Method(Knobs, ABC):
         """
         return None
 
+    def publication(self, learner: Learner, model: nn.Module) -> dict[str, Any] | None:
+        """What will be stated of the noise on this method's result, known before it is carried
+        out; None where its results carry none of their own."""
+        return None
+
     @abstractmethod
     def steps(self, model: nn.Module, task: Task) -> Iterator[Step]:
         """Edit ``model`` in place, yielding after each step; may return a :class:`Proof`.

@@ -63,6 +63,10 @@ class Certified(Method):
     bound: str = knob("tight", "Guo mode's bound on what one step leaves: the paper's, or the same "
                       "with sharper constants", choices=tuple(BOUNDS))
 
+    anew: bool = False
+    """Train from nothing on what is left, whatever a step would cost: what is published then owes
+    nothing to what was forgotten before."""
+
     def steps(self, model: Head, task: Task) -> Iterator[Step]:
         if model.features.learnt_from:
             raise BadInput(f"the features under this head were learnt from "
@@ -78,6 +82,11 @@ class Certified(Method):
         learner: Convex = task.learner
         objective = learner.objective(model, task.retain)
         allowed = self._allowed(learner, objective.strength, model)
+        statement = self._statement_of_residual(model, task, allowed, objective.strength)
+        if self.anew:
+            taken = yield from self._trained(model, task, "training anew")
+            return Proof(statement, {"residual": model.secret["spent"].item(),
+                                     "iterations": taken - 1, "retrained": True})
         path: list[Tensor] = []
         work = recorded(newton_from(model, objective, task), path)
         solution = yield from shown(model, work)
@@ -85,7 +94,7 @@ class Certified(Method):
         learner.publish(model, solution.w, key)
         yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
                    {"gradient_norm": solution.residual})
-        return Proof(self._statement_of_residual(model, task, allowed, objective.strength),
+        return Proof(statement,
                      {"residual": solution.residual, "iterations": solution.iterations},
                      tuple((w - solution.w).norm().item() for w in path))
 
@@ -104,28 +113,40 @@ class Certified(Method):
     ) -> dict[str, Any]:
         """What residual mode states: nothing that was measured, only what was fixed beforehand."""
         return self._statement(model, task, allowed) | {
-            "residual": SOLVED,
-            "noise_multiplier": grid_multiplier(self.epsilon, self.delta, model.weight.numel()),
+            "residual": SOLVED, **self.publication(task.learner, model),
             "distance_allowed": allowed / strength,
         }
+
+    def publication(self, learner: Convex, model: Head) -> dict[str, Any] | None:
+        if learner.mode != "residual":
+            return None
+        weights = model.weight.numel()
+        return {"mode": learner.mode, "delta": self.delta, "weights": weights,
+                "noise_multiplier": grid_multiplier(self.epsilon, self.delta, weights)}
+
+    def _trained(self, model: Head, task: Task, why: str) -> Iterator[Step]:
+        """Train from nothing on what is left; returns the steps taken, the publication's too."""
+        taken = 1
+        for step in task.learner.train(model, task.retain, task.generator):
+            taken = step.index + 1
+            yield dataclasses.replace(step, index=taken, total=max(taken, 12),
+                                      doing=f"{why}: {step.doing}")
+        return taken
 
     def _guo(self, model: Head, task: Task) -> Iterator[Step]:
         learner: Convex = task.learner
         removal, spending = self._removal(model, task)
         n = len(task.forget) + len(task.retain)
         b = learner.noise(model.secret["noise_key"], model).norm(dim=0)
-        spent, allowed, retrained = spending.spent, spending.budget, spending.retrains
+        spent, allowed = spending.spent, spending.budget
+        retrained = self.anew or spending.retrains
         yield Step(1, 2, "one Newton step", {"gradient_norm_bound": spent + removal.bound})
         if not retrained:
             _settle(model, removal, spent)
             yield Step(2, 2, f"published; {(spent + removal.bound) / allowed:.0%} of the budget "
                              "spent", {"gradient_norm_bound": spent + removal.bound})
         else:
-            taken = 1
-            for step in learner.train(model, task.retain, task.generator):
-                taken = step.index + 1
-                yield dataclasses.replace(step, index=taken, total=max(taken, 12),
-                                          doing=f"budget spent, retraining: {step.doing}")
+            taken = yield from self._trained(model, task, "budget spent, retraining")
             yield Step(taken + 1, taken + 1, "budget was spent: retrained from scratch",
                        {"gradient_norm": model.secret["spent"].item()})
         now = model.secret["spent"].item()

@@ -15,7 +15,7 @@ from forget.faces.kept import kept_people
 from forget.knobs import make
 from forget.learners import LEARNERS, learner_for
 from forget.methods import METHODS, Method
-from forget.records import ledger, lineage, requests, taught, trace
+from forget.records import composition, ledger, lineage, requests, taught, trace
 from forget.records.bases import BASES, Base, Given, base_called
 from forget.records.check import check
 from forget.records.contributions import add, contributors, labels
@@ -64,6 +64,9 @@ def add_commands(command: AddCommand) -> None:
     sub.add_argument("base", nargs="?", metavar="BASE", help=" or ".join(BASES))
     sub.add_argument("--batch", type=int, metavar="N",
                      help="carry requests out when N wait; 1: at once")
+    sub.add_argument("--most-epsilon", type=float, metavar="E",
+                     help="have a certified model trained anew by the request whose publication, "
+                     "with those since the last training, would allow more than E; 0: no limit")
     sub.add_argument("--run", action="store_true", help="carry out now all that waits")
 
     sub = command("trace", _trace, "where in the data folder anything of a contributor is")
@@ -205,6 +208,11 @@ def _queue(options: argparse.Namespace) -> None:
             raise BadInput("name the base whose policy it is: python -m forget queue BASE --batch "
                            "N")
         requests.set_policy(bases[0], options.batch)
+    if options.most_epsilon is not None:
+        if not options.base:
+            raise BadInput("name the base whose limit it is: python -m forget queue BASE "
+                           "--most-epsilon E")
+        composition.set_limit(bases[0], options.most_epsilon or None)
     done = []
     if options.run or options.batch is not None:
         with Bars() as bars:
@@ -215,6 +223,9 @@ def _queue(options: argparse.Namespace) -> None:
         batch = requests.policy(base)
         print(f"{base.title}: " + ("requests are carried out at once" if batch == 1 else
                                    f"requests are carried out when {batch} wait"))
+        if (most := composition.limit(base)) is not None:
+            print(f"  certified publications may allow epsilon {most:g} together; the request that "
+                  "would go beyond has the model trained anew")
         for one in requests.waiting(base):
             print(f"  request {one.id}, asked {one.asked_at}: "
                   f"{counted(one.samples, 'sample')} by "

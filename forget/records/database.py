@@ -111,7 +111,11 @@ CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
-MIGRATIONS = (FIRST, GROWS_OVER_GAPS)
+COMPOSITION = """
+CREATE TABLE composition (base TEXT PRIMARY KEY, most_epsilon REAL NOT NULL);
+"""
+
+MIGRATIONS = (FIRST, GROWS_OVER_GAPS, COMPOSITION)
 """Each brings the schema from its index to the next version; none is ever changed."""
 
 

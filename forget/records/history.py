@@ -7,6 +7,7 @@ from typing import Any
 from forget.certificate import together
 from forget.records.bases import Base
 from forget.records.ledger import Entry
+from forget.records.taught import RETRAIN
 
 CHANGES = ("taught", "forgotten")
 """Entries after which there is another model."""
@@ -20,8 +21,9 @@ class Moment:
     or the method.  ``accuracy``: share of the base's unseen test samples that it gets right, and
     ``retrained``: the same of the model retrained without the data, where one was made.
     ``spent``: share of its budget that is gone, where it has one: 1 is all.  ``anew``: whether the
-    budget did not allow the request, so that it was trained anew.  ``epsilon``: what all certified
-    publications so far allow together, for whoever keeps them all, where they compose.
+    budget, or a limit, did not allow the request, so that it was trained anew.  ``epsilon``: what
+    all certified publications since it was last trained from nothing allow together, for whoever
+    keeps them all, where they compose.
     """
 
     entry: int
@@ -38,10 +40,8 @@ class Moment:
 def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
     """A moment for each entry that changed the base's model, in their order."""
     moments: list[Moment] = []
-    published: list[dict[str, Any]] = []
-    for entry in _changes(base, chain):
+    for entry, published in _publications(base, chain):
         body, certificate = entry.body, entry.body.get("certificate")
-        published += [certificate] if certificate else []
         retrained = (body.get("metrics") or {}).get("retrained") or {}
         moments.append(Moment(
             entry.number, entry.at, entry.what, body.get("how") or body["method"],
@@ -53,9 +53,26 @@ def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
 
 
 def certificates(base: Base, chain: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The certificate of each publication of the base's model that has one, in their order."""
-    return [entry.body["certificate"] for entry in _changes(base, chain)
-            if entry.body.get("certificate")]
+    """The certificate of each publication of the base's model that has one, in their order, since
+    the model was last trained from nothing: it owes nothing to what was forgotten before."""
+    every = [published for _, published in _publications(base, chain)]
+    return every[-1] if every else []
+
+
+def _publications(base: Base, chain: Sequence[Entry],
+                  ) -> Iterator[tuple[Entry, list[dict[str, Any]]]]:
+    """Each change with the certificates of its own and those before, since the last training."""
+    published: list[dict[str, Any]] = []
+    for entry in _changes(base, chain):
+        certificate = entry.body.get("certificate")
+        published = [*([] if _from_nothing(entry.body) else published),
+                     *([certificate] if certificate else [])]
+        yield entry, published
+
+
+def _from_nothing(body: dict[str, Any]) -> bool:
+    """Whether an entry's model was trained from nothing on what was there."""
+    return anew(body) or RETRAIN in (body.get("how"), body.get("method"))
 
 
 def _changes(base: Base, chain: Sequence[Entry]) -> Iterator[Entry]:
@@ -71,7 +88,7 @@ def _changes(base: Base, chain: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def anew(body: dict[str, Any]) -> bool:
-    """Whether the budget did not allow a request, so that the model was trained anew; its
+    """Whether a budget or a limit did not allow a request, so that the model was trained anew; its
     certificate said so before certificates had a second version."""
     return bool(body.get("anew") or (body.get("certificate") or {}).get("retrained"))
 

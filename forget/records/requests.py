@@ -22,9 +22,11 @@ from forget.device import derive, generator
 from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged, ForgetError
 from forget.faces import kept as kept_on_disk
 from forget.knobs import make
+from forget.learners import Learner
 from forget.methods import METHODS, Method, Spending, Task, check_suits
 from forget.records import ledger
 from forget.records.bases import BASES, Base, base_called
+from forget.records.composition import composes, limit, one_more
 from forget.records.contributions import GONE, Kept, kept
 from forget.records.database import NAME, Connection, reading, writing
 from forget.records.database import path as database_path
@@ -319,6 +321,11 @@ def plan(base: Base, contributors: Sequence[str]) -> Plan | None:
                 Request(SPEC, ids, here.classes.index(*labels) if whole else None), classes)
 
 
+def spends(base: Base, learner: Learner | None) -> bool:
+    """Whether requests to a base's model spend of a budget, or of the limit for publications."""
+    return has_budget(learner) or (composes(learner) and limit(base) is not None)
+
+
 def forecast(base: Base, contributors: Sequence[str], method: Method,
              watch: Watch = UNWATCHED) -> Spending | None:
     """What a request would spend of a budget, before it is asked for; None where there is none."""
@@ -328,7 +335,7 @@ def forecast(base: Base, contributors: Sequence[str], method: Method,
 
 def _forecast(planned: Plan, method: Method, watch: Watch) -> Spending | None:
     if not has_budget(planned.here.learner):
-        return None
+        return one_more(planned.here, method)
     check_suits(method, planned.here.learner)
     dataset, seed = planned.dataset(watch), planned.here.seed
     forget, retain = split(dataset.train, planned.request, NOTHING)
@@ -347,10 +354,12 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     result = None
     if planned is not None:
         try:
-            spending = _forecast(planned, group[0].method, watch)
+            method = group[0].method
+            spending = _forecast(planned, method, watch)
             if spending is not None:
                 watch.announce(spending)
-            result = run(planned.dataset(watch), planned.start, planned.request, group[0].method,
+                method = dataclasses.replace(method, anew=spending.retrains)
+            result = run(planned.dataset(watch), planned.start, planned.request, method,
                          planned.here.seed, references, watch)
         except (BadInput, Diverged) as error:
             return [_failed(one, str(error)) for one in group]
@@ -386,8 +395,9 @@ def _after(planned: Plan, result: Result, method: Method) -> Live:
 def _body(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, Any]:
     """What the ledger says of a run: figures and hashes, nothing of the data and no name."""
     shown = result.to_json()
+    was_anew = bool(result.kept_back.get("retrained"))
     with reading() as db:
-        earlier = certificates(base, ledger.entries(db))
+        earlier = [] if was_anew else certificates(base, ledger.entries(db))
     certificate = None
     if result.statement is not None:
         certificate = issue(result.statement, planned.here.model, result.unlearned,
@@ -401,7 +411,7 @@ def _body(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, 
         "whole_class": planned.request.class_index is not None,
         "test_accuracy": result.measured_unlearned.accuracies["test_retain_accuracy"],
         "spent": spent_of(planned.here.learner, result.unlearned),
-        "anew": bool(result.kept_back.get("retrained")),
+        "anew": was_anew,
         "model_sha256_before": Files.of(planned.here.stored).sha256,
         "model_sha256": files.sha256,
         "certificate": certificate,
