@@ -63,8 +63,9 @@ def _iterations(result: Result) -> None:
 
 def _covers(stated: dict) -> None:
     st.markdown(f"**Covers the {stated['covers']}**: {stated['covers_because']}.")
-    st.markdown("**Does not cover**: what several publications tell together, requests chosen by "
-                "looking at published models, and copies of the data elsewhere.")
+    chosen = ("requests chosen by looking at published models, " if stated["mode"] == "guo" else "")
+    st.markdown("**Does not cover**: what several publications tell together, "
+                f"{chosen}and copies of the data elsewhere.")
     st.markdown(
         f"In words: whoever sees the published weights can tell them from weights of a model that "
         f"never had the samples only as well as ε = {stated['epsilon']:g} allows, but for a "

@@ -40,8 +40,13 @@ class Certified(Method):
     leaves of the gradient is bounded, and bounds add up over requests; (epsilon, delta) holds while
     their sum is at most sigma epsilon / c. Beyond that the model is retrained, and says so.
 
-    Assumes that the features never saw the data, that requests are not chosen by looking at
-    published models, and that the un-noised weights stay secret.
+    Assumes that the features never saw the data and that the un-noised weights stay secret; in Guo
+    mode also that requests are not chosen by looking at published models, whose noise stays the
+    same. In residual mode they may be: given all that was published before and every request made
+    of it, the bound holds for whatever D_r is left, and the noise is fresh. So each publication is
+    (epsilon, delta)-close to one retrained on the same D_r, which is what Gupta et al. 2021
+    (https://arxiv.org/abs/2106.04378) ask of adaptive requests, and several compose as Gaussian
+    mechanisms that are chosen adaptively do (Dong et al. 2022, https://arxiv.org/abs/1905.02383).
 
     >>> Certified(epsilon=0.5).settings()["delta"]
     1e-05
@@ -200,7 +205,6 @@ SURELY = 2 * SOLVED
 ASSUMPTIONS = {
     "residual": (
         "The un-noised weights and the noise's key stay with whoever runs the server.",
-        "Requests are not chosen by looking at published models.",
         "It holds for this publication against one of the retrained reference; publications of "
         "several requests seen together compose, and their epsilons add up at worst.",
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
