@@ -107,7 +107,7 @@ def summary(result: Result) -> str:
         lines.append(f"certificate: epsilon {certificate['epsilon']:g}, delta "
                      f"{certificate['delta']:g}, covers the {certificate['covers']}; residual "
                      f"{reached:.2g} of {certificate['residual_allowed']:.2g} "
-                     "allowed" + (", retrained: the budget was spent"
+                     "allowed" + (", trained anew: no more was allowed"
                                   if result.kept_back.get("retrained") else ""))
     lines.append(f"verdict: {shown['verdict']}. {shown['verdict_reason']}")
     return "\n".join(lines)
