@@ -586,6 +586,8 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     "a version that is not yet": changed("PRAGMA user_version = 99"),
     "a version below none": changed("PRAGMA user_version = -5"),
     "version none with tables": changed("PRAGMA user_version = 0"),
+    "limits that are none": changed("INSERT INTO composition VALUES ('mnist', x'00ff')",
+                                    "INSERT INTO composition VALUES ('faces', -1e308)"),
     "no tables": changed("DROP TABLE lineage", "DROP TABLE sample", "DROP TABLE contributor"),
     "a view for a table": changed("ALTER TABLE sample RENAME TO s", "CREATE VIEW sample AS "
                                   "SELECT * FROM s UNION ALL SELECT * FROM s"),

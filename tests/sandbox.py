@@ -49,7 +49,7 @@ from forget.faces.people import Photo, natural, person_name
 from forget.learners import learner_for
 from forget.methods import METHODS
 from forget.paths import downloads
-from forget.records import database, ledger, lineage, requests, trace
+from forget.records import composition, database, ledger, lineage, requests, trace
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import contributors, samples_of
 from forget.records.contributions import kept as kept_samples
@@ -276,6 +276,7 @@ def records(path: Path) -> None:
     for look in (contributors, lambda: cli.main(["ledger", "verify"]), exported,
                  lambda: [requests.waiting(base) for base in BASES.values()],
                  lambda: [requests.policy(base) for base in BASES.values()],
+                 lambda: [composition.limit(base) for base in BASES.values()],
                  lambda: [taken(base) for base in BASES.values()],
                  lambda: [lineage.learner_of(base) for base in BASES.values()],
                  lambda: [lineage.loss_of(base) for base in BASES.values()],
