@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from forget.data import Samples
-from forget.errors import BadInput
+from forget.errors import BadInput, Diverged
 from forget.knobs import knob
 from forget.learners.convex import SOLVED, Convex, shown
 from forget.methods import METHODS, Method, Proof, Spending, Task
@@ -96,6 +96,9 @@ class Certified(Method):
         work = recorded(newton_from(model, objective, task), path)
         solution = yield from shown(model, work)
         key = noise_key(task.generator, solution.w, str(learner.settings()))
+        if not solution.residual <= SOLVED:
+            raise Diverged(f"the solver left a gradient of {solution.residual:.2g} where "
+                           f"{SOLVED:g} is stated: take a larger lam")
         learner.publish(model, solution.w, key)
         yield Step(solution.iterations + 2, solution.iterations + 2, "published with fresh noise",
                    {"gradient_norm": solution.residual})
@@ -206,7 +209,7 @@ ASSUMPTIONS = {
     "residual": (
         "The un-noised weights and the noise's key stay with whoever runs the server.",
         "It holds for this publication against one of the retrained reference; publications of "
-        "several requests seen together compose, and their epsilons add up at worst.",
+        "several requests seen together compose: epsilons and deltas add up at worst.",
         "The learner's constants (features, classes, lambda, sigma) did not depend on the data.",
         "Weights are solved in float64, and the gradient that is measured there is off by less "
         "than 1e-8. Noise is drawn in whole numbers on a grid, from SHAKE-256 with a 256-bit key.",

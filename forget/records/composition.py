@@ -1,9 +1,11 @@
-"""How much all publications of a base's model may tell together: a limit that its operator sets.
+"""How much publications may tell together of what was forgotten: a limit that an operator sets.
 
-Each certified publication hides the forgotten samples under noise of its own, and whoever keeps
-several sees more than each allows (:func:`~forget.solve.privacy.composed_epsilon`). A model that is
-trained anew owes nothing to what was forgotten before, so from then on it is counted from the
-start.
+Each certified publication hides what is left of the forgotten samples under noise of its own, and
+whoever keeps several sees more than each allows
+(:func:`~forget.solve.privacy.composed_epsilon`). A model that is trained anew owes nothing to what
+was forgotten before: its publication, and those that follow from it, add nothing about those
+samples. So it is counted since the last training, for the samples forgotten since then. Models
+from before a request, which learnt from its samples, are not spoken of.
 """
 
 import math
