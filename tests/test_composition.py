@@ -17,6 +17,7 @@ from forget.learners.convex import Convex
 from forget.methods.certified import Certified
 from forget.records import ledger
 from forget.records.composition import LEAST, limit, set_limit
+from forget.records.contributions import contributors
 from forget.records.database import reading, writing
 from forget.records.history import certificates, history
 from forget.records.requests import ask, carry_out, forecast, spends
@@ -160,3 +161,29 @@ def test_what_is_trained_anew_owes_nothing_to_what_was_forgotten(mode):
     assert torch.equal(*both)
     corrected = [solved_without_the_first(data, mode, anew=False) for data in (one, other)]
     assert not torch.equal(*corrected), "a test that cannot fail"
+
+
+@pytest.mark.parametrize("damage", [
+    "replace(body, 'noise_multiplier', 'noise')", "replace(body, '\"mode\"', '\"made\"')",
+    "replace(body, 'model_sha256', 'model')", "replace(body, 'test_accuracy', 'accuracy')",
+    "replace(body, '\"method\"', '\"by\"')", "replace(body, '\"noise_multiplier\": 3', "
+    "'\"noise_multiplier\": 1e-300, \"x\": 3')", "replace(body, '\"certificate\": {', "
+    "'\"certificate\": 7, \"x\": {')", "replace(body, '\"delta\": ', '\"delta\": -')",
+    "replace(body, '\"metrics\": {', '\"metrics\": 7, \"y\": {')",
+    "replace(body, '\"mode\": ', '\"mode\": [], \"m\": ')",
+    "replace(body, '\"delta\"', '\"delta_of\"')", "json_set(body, '$.certificate.weights', 'many')",
+    "json_set(body, '$.certificate', 'none')", "json_set(body, '$.certificate.delta', 7)",
+    "json_set(body, '$.certificate.noise_multiplier', 0)",
+    "json_set(body, '$.certificate.noise_multiplier', -1e308)"])
+@pytest.mark.parametrize("most", [None, 8.0])
+def test_a_certificate_that_was_altered_in_the_ledger_hinders_nobody(damage, most):
+    taught(ANA, BEN)
+    forget(ANA)
+    with writing() as db:
+        db.execute("DROP TRIGGER ledger_stays")
+        db.execute(f"UPDATE ledger SET body = {damage} WHERE what = 'forgotten'")
+        ledger.reopen(db)
+    set_limit(SMALL, most)
+    forget(BEN)
+    assert history(SMALL, chain())[0].what == "taught"
+    assert contributors() == []

@@ -9,6 +9,8 @@ from forget.records.bases import Base
 from forget.records.ledger import Entry
 from forget.records.taught import RETRAIN
 
+UNREAD = "a way that cannot be read any more"
+
 CHANGES = ("taught", "forgotten")
 """Entries after which there is another model."""
 
@@ -41,10 +43,10 @@ def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
     """A moment for each entry that changed the base's model, in their order."""
     moments: list[Moment] = []
     for entry, published in _publications(base, chain):
-        body, certificate = entry.body, entry.body.get("certificate")
-        retrained = (body.get("metrics") or {}).get("retrained") or {}
+        body, certificate = entry.body, _certificate(entry.body)
+        retrained = _part(_part(body, "metrics"), "retrained")
         moments.append(Moment(
-            entry.number, entry.at, entry.what, body.get("how") or body["method"],
+            entry.number, entry.at, entry.what, body.get("how") or body.get("method") or UNREAD,
             body["test_accuracy"], retrained.get("test_retain_accuracy"),
             _share(body, certificate or {}),
             anew(body),
@@ -64,10 +66,26 @@ def _publications(base: Base, chain: Sequence[Entry],
     """Each change with the certificates of its own and those before, since the last training."""
     published: list[dict[str, Any]] = []
     for entry in _changes(base, chain):
-        certificate = entry.body.get("certificate")
+        certificate = _certificate(entry.body)
         published = [*([] if _from_nothing(entry.body) else published),
                      *([certificate] if certificate else [])]
         yield entry, published
+
+
+COMPOSE = {"residual": ("noise_multiplier", "delta"), "guo": ("budget",)}
+"""The figures that are needed of a certificate, by its mode."""
+
+
+def _certificate(body: dict[str, Any]) -> dict[str, Any] | None:
+    """An entry's certificate, where there is one that can be read: an entry that was altered and
+    gone on over may have lost figures, and must hinder nobody from being forgotten."""
+    found = _part(body, "certificate")
+    if found.get("mode") not in tuple(COMPOSE):
+        return None
+    figures = [found.get(name) for name in COMPOSE[found["mode"]]]
+    within = all(type(one) in (int, float) and 1e-12 <= one <= 1e12 for one in figures)
+    weights = found.get("weights", 0)
+    return found if within and type(weights) is int and 0 <= weights < 1e12 else None
 
 
 def _from_nothing(body: dict[str, Any]) -> bool:
@@ -82,7 +100,8 @@ def _changes(base: Base, chain: Sequence[Entry]) -> Iterator[Entry]:
     for entry in chain:
         body = entry.body
         if (entry.what in CHANGES and body.get("base") == base.name
-                and body.get("test_accuracy") is not None and body["model_sha256"] != model):
+                and type(body.get("test_accuracy")) in (int, float)
+                and body.get("model_sha256") not in (None, model)):
             model = body["model_sha256"]
             yield entry
 
@@ -90,11 +109,17 @@ def _changes(base: Base, chain: Sequence[Entry]) -> Iterator[Entry]:
 def anew(body: dict[str, Any]) -> bool:
     """Whether a budget or a limit did not allow a request, so that the model was trained anew; its
     certificate said so before certificates had a second version."""
-    return bool(body.get("anew") or (body.get("certificate") or {}).get("retrained"))
+    return bool(body.get("anew") or _part(body, "certificate").get("retrained"))
+
+
+def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of an entry; empty where there is none, or where it was altered."""
+    part = body.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _share(body: dict[str, Any], certificate: dict[str, Any]) -> float | None:
     """The share of a budget that is spent: nothing of it by a model that was just made."""
-    if body.get("spent") is None:
+    if type(body.get("spent")) not in (int, float):
         return None
     return body["spent"] / certificate["budget"] if certificate else 0.0

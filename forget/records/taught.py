@@ -162,10 +162,11 @@ def expected_seconds(base: Base, how: str, learner: Learner, seed: int = 0) -> f
     As long as it last took; before, as the base's own original took, in proportion to the passes.
     """
     with reading() as db:
-        taken = [entry.body["seconds"] for entry in ledger.entries(db)
-                 if entry.what == "taught" and entry.body["base"] == base.name
-                 and (entry.body["how"], entry.body["learner"]) == (how, learner.name)
-                 and (entry.body["spent"] is not None) == has_budget(learner)]
+        bodies = [entry.body for entry in ledger.entries(db) if entry.what == "taught"]
+    # An entry that was altered and gone on over may lack any of these.
+    taken = [body["seconds"] for body in bodies if type(body.get("seconds")) is float
+             and tuple(map(body.get, ("base", "how", "learner"))) == (base.name, how, learner.name)
+             and (body.get("spent") is not None) == has_budget(learner)]
     if taken:
         return taken[-1]
     dataset = base.dataset()
