@@ -124,10 +124,13 @@ def test_programs_that_migrate_at_the_same_time_do_it_once(monkeypatch):
     assert sorted(names()) == ["Ana", *(f"Ben {number}" for number in range(6))]
 
 
-def test_programs_that_make_the_file_at_the_same_time_lose_nothing(monkeypatch):
+def test_programs_that_make_the_file_at_the_same_time_lose_nothing(monkeypatch, tmp_path):
+    """Ten times: two that began the log at the same time waited for each other."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 20.0)
-    together(lambda number: put(str(number)))
-    assert sorted(names()) == [str(number) for number in range(6)]
+    for turn in range(10):
+        monkeypatch.setenv("FORGET_HOME", str(tmp_path / str(turn)))
+        together(lambda number: put(str(number)))
+        assert sorted(names()) == [str(number) for number in range(6)]
 
 
 def together(work, count: int = 6) -> None:

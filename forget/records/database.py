@@ -20,8 +20,11 @@ from forget.errors import Busy, CannotWrite, DamagedFile
 from forget.paths import downloads
 
 NAME = "records.db"
-WAIT_SECONDS = 5.0
-"""How long a transaction waits for another program's."""
+WAIT_SECONDS = 20.0
+"""How long a transaction waits for another program's: on a busy disk a commit takes seconds."""
+
+GLANCE_SECONDS = 0.05
+"""How long it waits at a time for the log to be begun."""
 
 NO_ROOM = 1 << 20
 """Bytes below which a disk counts as full."""
@@ -112,7 +115,7 @@ CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
 """
 
 COMPOSITION = """
-CREATE TABLE composition (base TEXT PRIMARY KEY, most_epsilon REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS composition (base TEXT PRIMARY KEY, most_epsilon REAL NOT NULL);
 """
 
 MIGRATIONS = (FIRST, GROWS_OVER_GAPS, COMPOSITION)
@@ -236,7 +239,7 @@ def _connect(where: Path) -> Connection:
         where.touch(mode=0o600)  # SQLite's own files beside it take its mode
     db = _plain(where)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _begin_log(db)
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON",
                        "temp_store = MEMORY", "trusted_schema = OFF",
                        "recursive_triggers = ON"):
@@ -246,6 +249,23 @@ def _connect(where: Path) -> Connection:
         db.close()
         raise
     return db
+
+
+def _begin_log(db: sqlite3.Connection) -> None:
+    """Write by a log. Of several programs that begin one at the same time each holds what the
+    others wait for, so none of them waits long, and they try again."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    db.execute(f"PRAGMA busy_timeout = {1000 * min(GLANCE_SECONDS, WAIT_SECONDS):.0f}")
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > deadline):
+                raise
+        time.sleep(GLANCE_SECONDS / 5)
+    db.execute(f"PRAGMA busy_timeout = {1000 * WAIT_SECONDS:.0f}")
 
 
 def _text(raw: bytes) -> str:
