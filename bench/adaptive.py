@@ -28,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench.certified import three_against_eight
+from bench.certified import end_of, three_against_eight
 from forget.device import generator
 from forget.learners.convex import RADIUS, SOLVED
 from forget.solve.losses import Loss, loss_called
@@ -61,14 +61,18 @@ class Left(NamedTuple):
         p = self.loss.probabilities(self.x @ w)
         return data_curvature(self.loss, self.x, 1.0, p)  # (1, d, d)
 
-    def steps_of(self, w: Tensor, whole: Tensor, those: Tensor) -> Tensor:
+    def factor(self, whole: Tensor) -> Tensor:
+        """The Cholesky factor (d, d) of the objective's Hessian."""
+        strength = LAM * len(self.y) * torch.eye(whole.shape[1], dtype=whole.dtype)
+        return torch.linalg.cholesky(whole[0] + strength)
+
+    def steps_of(self, w: Tensor, lower: Tensor, those: Tensor) -> Tensor:
         """The Newton step (d, m) that removing each of ``those`` alone takes, but for its own
         curvature, which is one sample's."""
         p = self.loss.probabilities(self.x[those] @ w)
         slopes = self.loss.slope(p, self.y[those])  # (m, 1)
         deltas = LAM * w + (self.x[those] * slopes).T
-        strength = LAM * len(self.y) * torch.eye(len(w), dtype=w.dtype)
-        return torch.cholesky_solve(deltas, torch.linalg.cholesky(whole[0] + strength))
+        return torch.cholesky_solve(deltas, lower)
 
     def remainders(self, w: Tensor, steps: Tensor) -> Tensor:
         """The gradient (d, m) that each step leaves, to second order."""
@@ -112,13 +116,12 @@ def guo(left: Left, choose: Choice, requests: int, seed: int, sigma: float = 10.
     u = left.objective().gradient(w)
     for _ in range(requests):
         whole = left.curvature(w)
+        lower = left.factor(whole)
         those = torch.randperm(len(left.y), generator=draw)[:FEW]
-        steps = left.steps_of(w, whole, those)
+        steps = left.steps_of(w, lower, those)
         place = int(those[choose(steps, left.remainders(w, steps), left, u)])
         gram = left.x.T @ left.x
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(
-            whole[0] + LAM * len(left.y) * torch.eye(len(w), dtype=w.dtype)))[None]
-        known = Curvature(len(left.y), whole, inverse, gram,
+        known = Curvature(len(left.y), whole, torch.cholesky_inverse(lower)[None], gram,
                           torch.linalg.eigvalsh(gram)[-1].item())
         removal = single_step(w, left.x[place : place + 1], left.y[place : place + 1], left.loss,
                               LAM, known, "tight")
@@ -128,14 +131,9 @@ def guo(left: Left, choose: Choice, requests: int, seed: int, sigma: float = 10.
         yield Told(scale * bounds, scale * u.norm().item(), loss)
 
 
-class Seen(NamedTuple):
-    """The most that all publications so far tell whoever knows the data, as a privacy loss."""
-
-    loss: float
-
-
 def residual(left: Left, adaptive: bool, requests: int, seed: int, sigma: float = 1e-2,
-             ) -> Iterator[Seen]:
+             ) -> Iterator[float]:
+    """The most that all publications so far tell whoever knows the data, as a privacy loss."""
     left, draw = left._replace(x=RADIUS * left.x), generator(seed)
     w, _ = solved(left, left.objective().zeros(), draw)
     noise, loss = on_grid(w, sigma, key(draw)).double() - w, 0.0
@@ -143,13 +141,13 @@ def residual(left: Left, adaptive: bool, requests: int, seed: int, sigma: float 
         those = torch.randperm(len(left.y), generator=draw)[:FEW]
         place = int(those[0])
         if adaptive:
-            steps = left.steps_of(w, left.curvature(w), those)
+            steps = left.steps_of(w, left.factor(left.curvature(w)), those)
             place = int(those[(noise.T @ steps).argmax()])
         left = left.without(place)
         w, off = solved(left, w, draw)
         noise = on_grid(w, sigma, key(draw)).double() - w
         loss += (noise.norm().item() * off + off**2 / 2) / sigma**2
-        yield Seen(loss)
+        yield loss
 
 
 def key(draw: torch.Generator) -> Tensor:
@@ -158,12 +156,8 @@ def key(draw: torch.Generator) -> Tensor:
 
 def solved(left: Left, w: Tensor, draw: torch.Generator) -> tuple[Tensor, float]:
     """The solution on what is left, and the most that it can be off."""
-    work = solve(left.objective(), w, SOLVED, draw)
-    try:
-        while True:
-            next(work)
-    except StopIteration as end:
-        return end.value.w, end.value.residual / (LAM * len(left.y))
+    solution, _ = end_of(solve(left.objective(), w, SOLVED, draw))
+    return solution.w, solution.residual / (LAM * len(left.y))
 
 
 def projected() -> Left:
@@ -194,10 +188,10 @@ def main() -> None:
     c = grid_multiplier(1.0, DELTA, SIZE)
     for name, adaptive in (("at random", False), ("along the last noise", True)):
         began = time.perf_counter()
-        for number, seen in enumerate(residual(left, adaptive, options.requests, 0), 1):
+        for number, loss in enumerate(residual(left, adaptive, options.requests, 0), 1):
             if number in MARKS or number == options.requests:
                 together = composed_epsilon([c] * number, DELTA, number * SIZE)
-                print(f"{name:22} {number:8} {together:10.3g} {seen.loss:10.2g}", flush=True)
+                print(f"{name:22} {number:8} {together:10.3g} {loss:10.2g}", flush=True)
         print(f"{'':22} {time.perf_counter() - began:.0f} s")
 
 
