@@ -77,6 +77,9 @@ def test_a_cold_deep_link_gives_the_whole_page_with_what_it_asks_for(page, addre
     expect(page.get_by_role("link", name="Digits")).to_be_visible()
     expect(page.get_by_text("All 4 training photos of s9.")).to_be_visible()
     expect(page.get_by_text("2 of 2 runs are not finished yet.")).to_be_visible()
+    page.get_by_label("Seeds", exact=True).fill("3")  # and then what a person asks for
+    page.get_by_label("Seeds", exact=True).press("Enter")
+    expect(page.get_by_text("6 of 6 runs are not finished yet.")).to_be_visible()
 
 
 def test_methods_are_compared_looked_at_and_taken_home(page, address, tmp_path):

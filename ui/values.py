@@ -14,6 +14,10 @@ log = logging.getLogger(__name__)
 
 _read = WStates.__getitem__
 
+SENT_AS = {"double_value": {"double_value", "int_value"}}
+"""The kinds a browser sends for a kind that a widget is entered under, where it is not that one: a
+field for whole numbers is entered as one for any number."""
+
 
 def believe_what_fits() -> None:
     """From now on a value that its widget could not have counts as the one it begins with."""
@@ -24,12 +28,17 @@ def _value(states: WStates, name: str) -> Any:
     sent, widget = states.states.get(name), states.widget_metadata.get(name)
     if isinstance(sent, Serialized) and widget is not None:
         try:
-            if sent.value.WhichOneof("value") == widget.value_type and not _let_go(sent, widget):
+            if _is_of_its_kind(sent, widget) and not _let_go(sent, widget):
                 return _read(states, name)
         except Exception as error:  # noqa: BLE001 - whatever Streamlit's readers fail with
             log.warning("a value is not its widget's (%s)", type(error).__name__)
         states.states[name] = Value(widget.deserializer(None))
     return _read(states, name)
+
+
+def _is_of_its_kind(sent: Serialized, widget: WidgetMetadata) -> bool:
+    kinds = SENT_AS.get(widget.value_type, {widget.value_type})
+    return sent.value.WhichOneof("value") in kinds
 
 
 def _let_go(sent: Serialized, widget: WidgetMetadata) -> bool:
