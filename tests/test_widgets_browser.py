@@ -1,7 +1,7 @@
 """Every kind of widget that the pages have holds what a browser sends for it.
 
-The checks before Streamlit know the kinds of values; what Streamlit's own tests of pages send is not
-always of the kind that a browser sends.
+The checks before Streamlit know the kinds of values, and tests that run a page without a browser
+send some values as another kind.
 """
 
 import ast
@@ -15,6 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 APP = ROOT / "tests" / "widgets_app.py"
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
