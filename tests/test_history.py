@@ -21,6 +21,7 @@ from forget.records.bases import Digits
 from forget.records.contributions import add
 from forget.records.database import reading
 from forget.records.history import Moment, certificates, history
+from forget.records.measured import measured
 from forget.records.requests import ask, carry_out, set_policy
 from forget.records.taught import FINETUNE, RETRAIN, teach
 from forget.solve.privacy import gaussian_delta, gaussian_multiplier
@@ -36,7 +37,7 @@ def _small(small):
 
 def moments() -> list[Moment]:
     with reading() as db:
-        return history(SMALL, ledger.entries(db))
+        return history(SMALL, ledger.entries(db), measured(db))
 
 
 def forget(person: Person, method, references: int = 0) -> None:
@@ -66,7 +67,7 @@ def test_each_change_of_the_model_is_a_moment_with_its_accuracy():
     assert not any(m.anew or m.spent or m.epsilon for m in (one, two, three))
     assert one.at <= two.at <= three.at
     with reading() as db:
-        assert history(Digits(), ledger.entries(db)) == []
+        assert history(Digits(), ledger.entries(db), {}) == []
 
 
 def test_forgetting_who_was_never_taught_is_no_moment():

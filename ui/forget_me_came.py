@@ -10,10 +10,18 @@ from forget.methods import METHODS
 from forget.records import bases
 from forget.records.history import anew
 from forget.words import agreeing, counted
+from ui.access import who
 from ui.forget_me_held import show_hits
 from ui.forget_me_work import Came, Forgotten, Waits
 from ui.outcome import accuracy_table, seconds_row, verdict_box
 from ui.words import told
+
+BESIDE = (":material/lock: The figures above tell more of what was forgotten than the "
+          "certificate allows. They are kept on this machine, beside the ledger: neither the "
+          "certificate nor an export has them, and only whoever sits here sees them.")
+NOT_SHOWN = ("What was measured is shown only to whoever sits at the machine: it tells more of "
+             "what was forgotten than the certificate allows.")
+NOT_HERE = "What was measured is not here any more."
 
 
 def show_forgotten(result: Forgotten) -> None:
@@ -49,26 +57,40 @@ def _show(one: Came) -> None:
                  "with another method.", icon=":material/error:")
     else:
         st.subheader(f"{base.title}: {what} forgotten and deleted")
-        outcome_of(one.body, f"came.{one.entry}")
+        outcome_of(one.outcome, f"came.{one.entry}")
     st.caption(f"This is entry {one.entry} of the ledger."
                + (" The key by which its entries were known to be about this contributor is "
-                  "destroyed." if one.body.get("key_destroyed") else ""))
+                  "destroyed." if one.outcome.get("key_destroyed") else ""))
 
 
-def outcome_of(body: Mapping[str, Any], key: str) -> None:
-    """A request's figures from its entry's body; ``key`` begins the keys of its widgets."""
-    if "method" not in body:
+def outcome_of(outcome: Mapping[str, Any], key: str) -> None:
+    """A request's figures, as they are kept; ``key`` begins the keys of its widgets.
+
+    What was measured of a certified request is for whoever sits at the machine.
+    """
+    if "method" not in outcome:
         st.success("The model had learnt nothing of these samples, so they were only deleted.",
                    icon=":material/check_circle:")
         return
-    st.markdown(f"By **{METHODS[body['method']].title}**, beside "
-                f"{counted(body['references'], 'model')} retrained without the samples.")
-    if body["verdict"]:
-        verdict_box(body["verdict"], body["verdict_reason"])
-    accuracy_table(body["metrics"], body["references"], body["whole_class"])
-    seconds_row(body)
-    if body["certificate"]:
-        _certificate(body["certificate"], anew(body), key)
+    st.markdown(f"By **{METHODS[outcome['method']].title}**, beside "
+                f"{counted(outcome['references'], 'model')} retrained without the samples.")
+    if "metrics" not in outcome:
+        st.caption(NOT_HERE)
+    elif not outcome["certificate"] or who().local:
+        _measured(outcome)
+    else:
+        st.caption(NOT_SHOWN)
+    if outcome["certificate"]:
+        _certificate(outcome["certificate"], anew(outcome), key)
+
+
+def _measured(outcome: Mapping[str, Any]) -> None:
+    if outcome["verdict"]:
+        verdict_box(outcome["verdict"], outcome["verdict_reason"])
+    accuracy_table(outcome["metrics"], outcome["references"], outcome["whole_class"])
+    seconds_row(outcome)
+    if outcome["certificate"]:
+        st.caption(BESIDE)
 
 
 def _certificate(stated: Mapping[str, Any], was_anew: bool, key: str) -> None:

@@ -1,7 +1,7 @@
 """What Forget me and Ledger keep in one browser tab, and the jobs that they start.
 
 Nothing here holds a sample or a model once a job is over: what came of a request is kept as the
-ledger has it.
+records have it.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from forget.paths import downloads
 from forget.records import bases, ledger, requests, trace
 from forget.records.bases import Base, base_called
 from forget.records.database import MODELS, reading
+from forget.records.measured import measured, outcome
 from forget.records.requests import Done
 from forget.records.trace import Held, Hit
 from ui import shared
@@ -30,15 +31,15 @@ CANCELLED = ("Cancelled. What was not carried out yet stays in the queue: the pa
 class Came:
     """What came of one request, without the data and without a name.
 
-    ``entry``: its number in the ledger, and ``body`` what that says.  ``failed``: why it could not
-    be carried out.  ``untidy``: what still has to be cleaned up.
+    ``entry``: its number in the ledger.  ``outcome``: what that says, and what was measured.
+    ``failed``: why it could not be carried out.  ``untidy``: what still has to be cleaned up.
     """
 
     request: int
     base: str
     samples: int
     entry: int
-    body: dict[str, Any]
+    outcome: dict[str, Any]
     failed: str = ""
     untidy: str = ""
 
@@ -228,9 +229,11 @@ def carrying_out(base: Base) -> shared.Carrying:
 def came_of(done: Sequence[Done]) -> tuple[Came, ...]:
     """What is kept of requests that were carried out."""
     with reading() as db:
-        bodies = {entry.number: entry.body for entry in ledger.entries(db)} if done else {}
+        figures = measured(db)
+        outcomes = {entry.number: outcome(entry, figures)
+                    for entry in ledger.entries(db)} if done else {}
     return tuple(Came(one.asked.id, one.asked.base.name, one.asked.samples, one.entry,
-                      bodies[one.entry], one.failed, one.untidy) for one in done)
+                      outcomes[one.entry], one.failed, one.untidy) for one in done)
 
 
 def waits_of(name: str) -> tuple[Waits, ...]:

@@ -9,6 +9,7 @@ from forget.records import ledger
 from forget.records.check import check
 from forget.records.database import reading, writing
 from forget.records.ledger import Entry, Line, Verified
+from forget.records.measured import Figures, measured, outcome
 from forget.words import counted
 from ui.access import who
 from ui.forget_me_came import outcome_of
@@ -25,10 +26,12 @@ WHOSE = ("The first 8 signs of a keyed hash. The key goes with the data; from th
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-    """The ledger as it stands now: its rows, and what checking them found."""
+    """The ledger as it stands now: its rows, what checking them found, and what was measured
+    beside it."""
 
     lines: tuple[Line, ...]
     verified: Verified
+    figures: Figures
 
     @property
     def intact(self) -> bool:
@@ -43,7 +46,7 @@ class Book:
 def open_book() -> Book:
     """Read the ledger and check it."""
     with reading() as db:
-        return Book(tuple(ledger.lines(db)), check(db))
+        return Book(tuple(ledger.lines(db)), check(db), measured(db))
 
 
 def intact(book: Book) -> None:
@@ -110,7 +113,7 @@ def entries(book: Book) -> None:
                           format_func=lambda one: _title(sound[one]), key="ledger.entry",
                           placeholder="Choose one", width=420)
     if number is not None:
-        _opened(sound[number])
+        _opened(sound[number], book.figures)
     if len(sound) < len(newest):
         st.caption("Entries marked as altered cannot be opened.")
 
@@ -119,11 +122,11 @@ def _title(entry: Entry) -> str:
     return f"{entry.number} · {base_title(entry)} · {what_of(entry)}"
 
 
-def _opened(entry: Entry) -> None:
+def _opened(entry: Entry, figures: Figures) -> None:
     with st.container(border=True):
         st.markdown(f"**Entry {entry.number}**, {entry.at}")
         if entry.what == "forgotten":
-            outcome_of(entry.body, f"ledger.{entry.number}")
+            outcome_of(outcome(entry, figures), f"ledger.{entry.number}")
         st.json(entry.body, expanded=1)
         lines = {"Whose": entry.subject or "nobody's", "Hash of the entry before": entry.previous,
                  "Hash of this entry": entry.hash}

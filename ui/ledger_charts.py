@@ -10,6 +10,7 @@ from forget.records import bases
 from forget.records.history import Moment, history
 from forget.words import counted, percent
 from ui import charts
+from ui.access import who
 from ui.ledger_book import Book
 
 TAUGHT, FORGOTTEN = "After learning", "After forgetting"
@@ -25,7 +26,7 @@ def over_time(book: Book) -> None:
     if not book.intact:
         st.caption("Charts are drawn when the ledger is intact.")
         return
-    known = {base.name: history(base, book.chain) for base in bases.BASES.values()}
+    known = {base.name: history(base, book.chain, book.figures) for base in bases.BASES.values()}
     names = [name for name, moments in known.items() if moments]
     if not names:
         st.info("No model has changed yet. When one learns what somebody gave, or forgets it, its "
@@ -79,8 +80,11 @@ def spending(moments: Sequence[Moment]) -> None:
     """What is spent of a budget, or what all publications allow together, where there is one."""
     spent = [one for one in moments if one.spent is not None]
     composed = [one for one in moments if one.epsilon is not None]
-    if spent:
+    if spent and who().local:
         _budget(spent)
+    elif spent:
+        st.caption("What is spent of the budget is shown only to whoever sits at the machine: it "
+                   "tells of what was forgotten.")
     if composed:
         _epsilon(composed)
     if not spent and not composed:

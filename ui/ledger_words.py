@@ -69,7 +69,7 @@ def _forgotten(body: Body) -> str:
 def _outcome(body: Body) -> str:
     if "method" not in body:
         return "The model had learnt nothing of them"
-    verdict = f"{SHOWN[body['verdict']][0]}; " if body["verdict"] else ""
+    verdict = f"{SHOWN[body['verdict']][0]}; " if body.get("verdict") else ""
     certified = "; certified" if body["certificate"] else ""
     return f"{verdict}{percent(body['test_accuracy'])} of unseen right{certified}"
 

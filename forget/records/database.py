@@ -118,7 +118,11 @@ COMPOSITION = """
 CREATE TABLE IF NOT EXISTS composition (base TEXT PRIMARY KEY, most_epsilon REAL NOT NULL);
 """
 
-MIGRATIONS = (FIRST, GROWS_OVER_GAPS, COMPOSITION)
+MEASURED = """
+CREATE TABLE IF NOT EXISTS measured (entry INTEGER PRIMARY KEY, figures TEXT NOT NULL);
+"""
+
+MIGRATIONS = (FIRST, GROWS_OVER_GAPS, COMPOSITION, MEASURED)
 """Each brings the schema from its index to the next version; none is ever changed."""
 
 

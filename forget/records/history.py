@@ -7,6 +7,7 @@ from typing import Any
 from forget.certificate import together
 from forget.records.bases import Base
 from forget.records.ledger import Entry
+from forget.records.measured import Figures, outcome
 from forget.records.taught import RETRAIN
 
 UNREAD = "a way that cannot be read any more"
@@ -39,11 +40,14 @@ class Moment:
     epsilon: float | None
 
 
-def history(base: Base, chain: Sequence[Entry]) -> list[Moment]:
-    """A moment for each entry that changed the base's model, in their order."""
+def history(base: Base, chain: Sequence[Entry], figures: Figures) -> list[Moment]:
+    """A moment for each entry that changed the base's model, in their order.
+
+    ``figures``: what was measured beside the ledger (:mod:`forget.records.measured`).
+    """
     moments: list[Moment] = []
     for entry, published in _publications(base, chain):
-        body, certificate = entry.body, _certificate(entry.body)
+        body, certificate = outcome(entry, figures), _certificate(entry.body)
         retrained = _part(_part(body, "metrics"), "retrained")
         moments.append(Moment(
             entry.number, entry.at, entry.what, body.get("how") or body.get("method") or UNREAD,

@@ -24,7 +24,7 @@ from forget.faces import kept as kept_on_disk
 from forget.knobs import make
 from forget.learners import Learner
 from forget.methods import METHODS, Method, Spending, Task, check_suits
-from forget.records import ledger
+from forget.records import ledger, measured
 from forget.records.bases import BASES, Base, base_called
 from forget.records.composition import composes, limit, one_more
 from forget.records.contributions import GONE, Kept, kept
@@ -374,9 +374,9 @@ def _carried_out(base: Base, group: list[Asked], references: int, watch: Watch) 
     else:
         after = _after(planned, result, group[0].method)
         files = Files.of(after.stored)
-        body = _body(base, planned, result, files)
+        outcome = _outcome(base, planned, result, files)
         with becoming(planned.here, after, files) as (db, _):
-            entries = [_delete(db, one, body) for one in group]
+            entries = [_delete(db, one, outcome) for one in group]
     untidy = tidy()
     return [Done(one, result, entry, untidy=untidy)
             for one, entry in zip(group, entries, strict=True)]
@@ -392,8 +392,8 @@ def _after(planned: Plan, result: Result, method: Method) -> Live:
         samples=here.samples - planned.gone, made=method.name, row=None)
 
 
-def _body(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, Any]:
-    """What the ledger says of a run: figures and hashes, nothing of the data and no name."""
+def _outcome(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, Any]:
+    """What is kept of a run: figures and hashes, nothing of the data and no name."""
     shown = result.to_json()
     was_anew = bool(result.kept_back.get("retrained"))
     with reading() as db:
@@ -418,7 +418,7 @@ def _body(base: Base, planned: Plan, result: Result, files: Files) -> dict[str, 
     }
 
 
-def _delete(db: Connection, asked: Asked, body: dict[str, Any]) -> int:
+def _delete(db: Connection, asked: Asked, outcome: dict[str, Any]) -> int:
     """Delete everything held for one request, within its transaction; returns the entry."""
     who = db.execute("SELECT contributor.* FROM request JOIN contributor "
                      "ON contributor.id = request.contributor WHERE request.id = ? AND state = ?",
@@ -432,8 +432,9 @@ def _delete(db: Connection, asked: Asked, body: dict[str, Any]) -> int:
                       (who["id"],)).fetchone()[0]
     entry = ledger.append(
         db, "forgotten", {"base": asked.base.name, "request": asked.id, "samples": gone,
-                          "key_destroyed": not rest, **body},
+                          "key_destroyed": not rest, **measured.sealed(outcome)},
         ledger.subject_of(who["key"], who["name"]))
+    measured.keep(db, entry, outcome)
     db.execute("UPDATE request SET state = ?, contributor = NULL, entry = ? WHERE id = ?",
                (DONE, entry, asked.id))
     if not rest:
