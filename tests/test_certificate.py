@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
+from bench.forgeries import FALSE, retold
 from forget import cli, store
 from forget.certificate import KIND, retained_rows, statement_over, text_of
 from forget.checks import is_verified
@@ -45,7 +46,6 @@ from forget.solve.privacy import (
     budget,
     composed_epsilon,
     gaussian_multiplier,
-    grid_multiplier,
     residual_allowed,
 )
 from forget.store import Stored
@@ -800,22 +800,6 @@ def test_the_model_of_the_other_mode_is_refused(honest, mode, tmp_path):
         assert opposed(checks)
 
 
-FALSE = [
-    ("kind", "forget certificate, version 3"), ("mode", "guo"), ("epsilon", 0.001),
-    ("epsilon", 0.999), ("delta", 1e-9), ("delta", 1e-12), ("sigma", 1e-4), ("lam", 1e-4),
-    ("residual", 0.0),
-    ("residual", 1e-9), ("residual_allowed", 1e-3), ("residual_allowed", 0.0), ("iterations", 3),
-    ("iterations", 0), ("n_retained", 219), ("n_retained", 240), ("n_forgotten", 1_000_000),
-    ("n_forgotten", 0), ("n_forgotten", 3), ("loss", "ovr"), ("features", "pixels"),
-    ("radius", 1.0), ("weights", 1), ("assumptions", []), ("assumptions", ["It is all true."]),
-    ("empty_classes", [2]), ("empty_classes", []), ("empty_classes", [1, 1]),
-    ("covers", "all backups"), ("covers", "whole model"), ("covers_because", "it was asked for"),
-    ("noise_multiplier", 1.0), ("distance_allowed", 1.0), ("embedder", "dlib_resnet"),
-    ("a new field", "passed"), ("retrained", True),
-]
-"""What a certificate can be made to say that is not so."""
-
-
 @pytest.mark.parametrize("spec", ["class:b", "random:20"])
 @pytest.mark.parametrize(("field", "value"), FALSE)
 def test_a_false_field_is_refused_when_whoever_has_the_secret_seals_it(
@@ -1025,16 +1009,6 @@ def test_without_anything_that_vouches_for_its_fields_nothing_is_verified(
     assert ("Only hashes" in said.out) == (not more)
     assert "not verified: nothing given here shows" in said.err
     assert "--secret" in said.err
-
-
-def retold(stated: dict) -> None:
-    """Fields that follow from others, made to fit again: what a careful forger does."""
-    allowed = residual_allowed(stated["sigma"], stated["lam"] * stated["n_retained"],
-                               stated["epsilon"], stated["delta"], stated["weights"])
-    stated |= {"residual_allowed": allowed,
-               "distance_allowed": allowed / (stated["lam"] * stated["n_retained"]),
-               "noise_multiplier": grid_multiplier(stated["epsilon"], stated["delta"],
-                                                   stated["weights"])}
 
 
 @pytest.mark.parametrize("careful", [False, True])
