@@ -60,7 +60,7 @@ $(VENV)/.fetched: $(VENV)/.installed
 bench: setup-dev
 	@for name in train_speed forget_digits sisa certified faces identities shadows \
 			resume false_alarms compare page_speed kills hard_times hostile sessions docker_steps \
-			paper tilt adaptive leaks; do \
+			paper tilt adaptive leaks forgeries; do \
 		$(BIN)/python -m bench.$$name | tee bench/results/$$name.txt; done
 
 clean:
