@@ -32,6 +32,7 @@ test test-all: setup-dev lint
 
 lint: setup-dev
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo --no-cache >/dev/null || $(BIN)/lint-imports --no-logo --no-cache
 
 setup: $(VENV)/.installed $(VENV)/.fetched
 

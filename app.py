@@ -4,9 +4,9 @@ from starlette.middleware import Middleware
 from streamlit.starlette import App
 
 from ui.frame import navigate
-from ui.gate import Gate
 from ui.lifespan import lifespan
-from ui.messages import Messages
+from ui.shell.gate import Gate
+from ui.shell.messages import Messages
 
 if __name__ == "__main__":  # Streamlit runs this file for every tab,
     navigate().run()

@@ -7,7 +7,7 @@ sub-folder of photos a person. What is wrong with the photos is said before anyt
 import argparse
 import sys
 
-from forget.cli import main
+from forget.cli.main import main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(

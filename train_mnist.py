@@ -6,15 +6,15 @@ puts it among the checkpoints that come with the program, with a manifest entry 
 
 import sys
 
-from forget import store
-from forget.cli import main
+from forget.cli.main import main
+from forget.core.errors import BadInput, ForgetError
 from forget.data import find_dataset
 from forget.data.mnist import RECIPES
-from forget.errors import BadInput, ForgetError
-from forget.learn import home_of, start_from
+from forget.io.paths import downloads
 from forget.learners.network import Network
-from forget.paths import downloads
-from forget.request import NOTHING
+from forget.unlearning import store
+from forget.unlearning.learn import home_of, start_from
+from forget.unlearning.request import NOTHING
 
 SEED = 0
 COMMAND = "python train_mnist.py --ship"

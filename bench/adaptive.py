@@ -29,14 +29,14 @@ import torch
 from torch import Tensor
 
 from bench.certified import end_of, three_against_eight
-from forget.device import generator
+from forget.certified.losses import Loss, loss_called
+from forget.certified.newton import solve
+from forget.certified.noise import on_grid
+from forget.certified.objective import Objective, data_curvature
+from forget.certified.privacy import composed_epsilon, grid_multiplier
+from forget.certified.single_step import Curvature, single_step
+from forget.core.device import generator
 from forget.learners.convex import RADIUS, SOLVED
-from forget.solve.losses import Loss, loss_called
-from forget.solve.newton import solve
-from forget.solve.noise import on_grid
-from forget.solve.objective import Objective, data_curvature
-from forget.solve.privacy import composed_epsilon, grid_multiplier
-from forget.solve.single_step import Curvature, single_step
 
 LAM, DELTA, FEW, ROWS, SIZE = 1e-3, 1e-4, 200, 4000, 128
 MARKS = (1, 10, 100, 300, 1000)

@@ -26,12 +26,19 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from forget.certified.losses import Softmax
+from forget.certified.newton import conjugate_gradients, factor, line_search, solve
+from forget.certified.noise import SCALE, discrete_gaussian, on_grid
+from forget.certified.objective import Evaluation, Objective, data_curvature
+from forget.certified.privacy import budget, residual_allowed
+from forget.certified.single_step import BOUNDS, worst_case
+from forget.core.device import generator
+from forget.core.steps import drive
 from forget.data import Dataset, Samples, find_dataset
 from forget.data.mnist import RECIPES
-from forget.device import generator
 from forget.features import features_for, rows_of
 from forget.features.vectors import with_constant
-from forget.learn import start_from
+from forget.io.private import KEY_BYTES, MACHINE_KEY, noise_key
 from forget.learners.convex import SOLVED, Convex
 from forget.learners.network import Network
 from forget.methods import Proof, Task
@@ -39,19 +46,12 @@ from forget.methods.certified import Certified
 from forget.metrics.accuracy import Predictions
 from forget.models import logits_of
 from forget.models.head import Head
-from forget.private import KEY_BYTES, MACHINE_KEY, noise_key
-from forget.represent import represent
-from forget.request import parse_request
-from forget.result import Result, Start
-from forget.run import Returning, run
-from forget.solve.losses import Softmax
-from forget.solve.newton import conjugate_gradients, factor, line_search, solve
-from forget.solve.noise import SCALE, discrete_gaussian, on_grid
-from forget.solve.objective import Evaluation, Objective, data_curvature
-from forget.solve.privacy import budget, residual_allowed
-from forget.solve.single_step import BOUNDS, worst_case
-from forget.steps import drive
-from forget.warm import warm
+from forget.unlearning.learn import start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.request import parse_request
+from forget.unlearning.result import Result, Start
+from forget.unlearning.run import Returning, run
+from forget.unlearning.warm import warm
 from tests.browser import copy_home
 from tests.lattice import PAIRS, floating, lower_bound_on_epsilon, pair, shown
 
@@ -318,7 +318,7 @@ def shape(report: Report) -> None:
     mix = torch.randn(scattering.x.shape[1], 63, generator=generator(0))
     print(f"n = {len(raw):,}, 10 classes, lambda 1e-4, rows of norm 1; gradient norm by "
           "iteration\nexact: Newton with the Hessian formed and factorised at every iterate; "
-          "solver: forget.solve.newton.solve")
+          "solver: forget.certified.newton.solve")
     for name, rows, most in (
         ("a random projection of scattering", scattering.x @ mix, 10),
         ("the shipped network's last layer but one", embedded(dataset, raw.x), 8),

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import torch
 
-from forget.audit import audit
-from forget.compare import compare
 from forget.data import find_dataset
-from forget.export import comparison_summary
+from forget.evaluation.audit import audit
+from forget.evaluation.compare import compare
+from forget.io.paths import downloads
 from forget.learners import learner_for
 from forget.methods import METHODS
-from forget.paths import downloads
-from forget.request import parse_request
-from forget.warm import warm
+from forget.report.export import comparison_summary
+from forget.unlearning.request import parse_request
+from forget.unlearning.warm import warm
 
 REQUESTS = {"digits": ("mnist", ("class:7", "random:100")),
             "faces": ("faces", ("class:s7", "three photos of s7"))}

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forget.device import THREADS, generator
+from forget.core.device import THREADS, generator
 from forget.faces.align import SIDE
 from forget.faces.embedders import CHUNK, rows_of
 from forget.faces.embedders.dlib_resnet import WEIGHTS, DlibResNet

@@ -24,23 +24,23 @@ from pathlib import Path
 import torch
 
 from bench.certified import Report
+from forget.core.device import use_fixed_threads
 from forget.data import Dataset, find_dataset
 from forget.data.faces import FACES_FILES, N_PEOPLE, Faces
-from forget.data.files import Bundle
-from forget.device import use_fixed_threads
+from forget.data.people import EMBEDDED, to_dataset
 from forget.faces.embedders import find_embedder
-from forget.faces.people import EMBEDDED, to_dataset
-from forget.learn import start_from
+from forget.io.files import Bundle
+from forget.io.private import KEY_BYTES, MACHINE_KEY
 from forget.learners import learner_for
 from forget.methods import METHODS
 from forget.metrics.unknown import evidence
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER
-from forget.private import KEY_BYTES, MACHINE_KEY
-from forget.request import parse_request
-from forget.result import Result, Start
-from forget.run import run
-from forget.strangers import calibrate
-from forget.warm import warm
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import parse_request
+from forget.unlearning.result import Result, Start
+from forget.unlearning.run import run
+from forget.unlearning.strangers import calibrate
+from forget.unlearning.warm import warm
 
 SEEDS = range(5)
 LEARNERS = ("network", "convex", "sisa")

@@ -12,12 +12,12 @@ import os
 import tempfile
 from collections import Counter
 
-from forget import parallel
-from forget.audit import audit
-from forget.frauds import FRAUDS
+from forget.core import parallel
+from forget.evaluation.audit import audit
+from forget.evaluation.frauds import FRAUDS
 from forget.learners import LEARNERS
 from forget.methods import METHODS
-from forget.request import parse_request
+from forget.unlearning.request import parse_request
 from tests.clusters import people
 
 SETTINGS = {"network": {"arch": "mlp", "min_steps": 60, "batch_size": 32}, "convex": {}}

@@ -33,19 +33,19 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from forget.certificate import retained_rows, statement_over, text_of
-from forget.checks import Check, is_verified
+from forget.certified.privacy import grid_multiplier, residual_allowed
+from forget.core.errors import ForgetError
 from forget.data import Dataset, Samples
-from forget.errors import ForgetError
-from forget.export import save_outcome
-from forget.learn import start_from
 from forget.learners.convex import Convex
 from forget.methods.certified import ASSUMPTIONS, Certified
-from forget.request import NOTHING, Forgotten, parse_request
-from forget.result import Result
-from forget.run import run
-from forget.solve.privacy import grid_multiplier, residual_allowed
-from forget.verify import verify
+from forget.report.export import save_outcome
+from forget.unlearning.certificate import retained_rows, statement_over, text_of
+from forget.unlearning.checks import Check, is_verified
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import NOTHING, Forgotten, parse_request
+from forget.unlearning.result import Result
+from forget.unlearning.run import run
+from forget.unlearning.verify import verify
 
 MODES = {"residual": Convex(lam=1e-3), "guo": Convex(lam=1e-2, mode="guo", sigma=10.0, loss="ovr")}
 REQUESTS = ("class:3", "random:20", "samples:3,17,99")

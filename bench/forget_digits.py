@@ -17,16 +17,16 @@ from pathlib import Path
 
 from forget.data import find_dataset
 from forget.data.mnist import RECIPES
-from forget.learn import start_from
 from forget.learners.network import Network
-from forget.measure import Splits
 from forget.methods.finetune import FineTune
 from forget.methods.gradient_ascent import GradientAscent
 from forget.metrics.verdict import MATCHES
-from forget.request import NOTHING, parse_request
-from forget.result import Result
-from forget.run import run, unlearn
-from forget.warm import warm
+from forget.unlearning.learn import start_from
+from forget.unlearning.measure import Splits
+from forget.unlearning.request import NOTHING, parse_request
+from forget.unlearning.result import Result
+from forget.unlearning.run import run, unlearn
+from forget.unlearning.warm import warm
 from tests.browser import copy_home
 
 LR_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10, 30)

@@ -23,20 +23,20 @@ import torch
 from torch import Tensor
 
 from bench.certified import Report, peak_gigabytes
+from forget.core.device import generator
+from forget.core.steps import drive
 from forget.data import Dataset, Samples
 from forget.data.photos import RECIPES
-from forget.device import generator
-from forget.learn import start_from
+from forget.io.private import KEY_BYTES, MACHINE_KEY
 from forget.learners.convex import Convex
-from forget.measure import Splits
 from forget.methods.certified import Certified
-from forget.private import KEY_BYTES, MACHINE_KEY
-from forget.represent import represent
-from forget.request import NOTHING, parse_request
-from forget.result import Start
-from forget.run import unlearn
-from forget.steps import drive
-from forget.warm import warm
+from forget.unlearning.learn import start_from
+from forget.unlearning.measure import Splits
+from forget.unlearning.represent import represent
+from forget.unlearning.request import NOTHING, parse_request
+from forget.unlearning.result import Start
+from forget.unlearning.run import unlearn
+from forget.unlearning.warm import warm
 
 SIZES = (40, 200, 1000, 3000, 10_000)
 MOST_GIGABYTES = 16.0

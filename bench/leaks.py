@@ -26,19 +26,19 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from torch import Tensor
 
-from forget import store
-from forget.certificate import data_sha256, retained_rows, retained_sha256
+from forget.certified.noise import on_grid
+from forget.core.device import generator
 from forget.data import Dataset, Samples
-from forget.device import generator
-from forget.learn import start_from
 from forget.learners.convex import Convex
 from forget.methods.certified import Certified
-from forget.represent import represent
-from forget.request import parse_request
-from forget.result import Result, Start
-from forget.run import run
-from forget.solve.noise import on_grid
-from forget.verify import solved
+from forget.unlearning import store
+from forget.unlearning.certificate import data_sha256, retained_rows, retained_sha256
+from forget.unlearning.learn import start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.request import parse_request
+from forget.unlearning.result import Result, Start
+from forget.unlearning.run import run
+from forget.unlearning.verify import solved
 
 CANDIDATES, WIDTH, CLASSES = 1000, 12, 4
 MEASURED = ("residual", "iterations", "bound_of_this_request", "spent")

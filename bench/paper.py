@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from forget.core.errors import BadImage
 from forget.data import find_dataset
-from forget.data.images import digit_from_picture, read_image
 from forget.data.mnist import RECIPES
-from forget.errors import BadImage
-from forget.learn import start_from
+from forget.io.images import digit_from_picture, read_image
 from forget.learners.network import Network
+from forget.unlearning.learn import start_from
 from tests.papers import KINDS
 
 SURE = 0.9

@@ -33,14 +33,14 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
+from forget.core.device import generator, without_denormals
+from forget.core.parallel import WORKERS, each
+from forget.core.steps import drive
 from forget.data import Dataset, Samples, find_dataset
-from forget.device import generator, without_denormals
 from forget.learners.network import Network, adamw, batches, shifted
 from forget.metrics.accuracy import Predictions
 from forget.models.cnn import SmallCNN
 from forget.models.linear import RADIUS
-from forget.parallel import WORKERS, each
-from forget.steps import drive
 
 MANY = 64
 """Shadow models of one audit."""
@@ -285,7 +285,7 @@ BY_HAND = {"cnn": cnn_stack, "mlp": mlp_stack, "linear": linear_stack}
 
 @contextlib.contextmanager
 def two_processes() -> Iterator[None]:
-    """``forget.parallel.each`` with two workers meanwhile."""
+    """``forget.core.parallel.each`` with two workers meanwhile."""
     before = os.environ.get(WORKERS)
     os.environ[WORKERS] = "2"
     try:

@@ -18,19 +18,19 @@ from pathlib import Path
 
 import torch
 
-from forget import parallel
+from forget.core import parallel
+from forget.core.device import generator
+from forget.core.steps import drive
 from forget.data import Dataset, Samples, find_dataset
-from forget.device import generator
 from forget.learners import sisa
+from forget.learners.sharding import Plan, Sharding, expected_share, plan
 from forget.learners.sisa import Sisa
 from forget.methods import Task
 from forget.methods.sisa import SisaForget
 from forget.metrics.accuracy import Predictions
-from forget.request import NOTHING, Request, parse_request, split
-from forget.sharding import Plan, Sharding, expected_share, plan
-from forget.steps import drive
-from forget.store import frozen
-from forget.warm import warm
+from forget.unlearning.request import NOTHING, Request, parse_request, split
+from forget.unlearning.store import frozen
+from forget.unlearning.warm import warm
 from tests.browser import copy_home
 
 TWENTY = Sisa(shards=20)

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from forget.core.device import generator, use_fixed_threads
+from forget.core.steps import drive
 from forget.data import Samples, find_dataset
 from forget.data.mnist import RECIPES
-from forget.data.paper import as_mnist
-from forget.device import generator, use_fixed_threads
+from forget.io.paper import as_mnist
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
-from forget.steps import drive
 
 COUNT = 600
 ENLARGED = 140

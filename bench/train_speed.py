@@ -22,12 +22,12 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
+from forget.core.device import THREADS, generator
+from forget.core.steps import drive
 from forget.data import Dataset, Samples, find_dataset
 from forget.data.mnist import RECIPES
-from forget.device import THREADS, generator
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
-from forget.steps import drive
 
 GOAL = 0.99
 

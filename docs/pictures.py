@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from forget.core.device import pick_device
 from forget.data import find_dataset
-from forget.device import pick_device
-from forget.figures import COLOURS, FORGET, PARTS, RETAIN, RETRAINED, UNLEARNED, percent
-from forget.learn import start_from
 from forget.learners import learner_for
+from forget.learners.sharding import Plan, plan
 from forget.methods import METHODS
-from forget.request import parse_request, split
-from forget.result import Result
-from forget.run import run
-from forget.sharding import Plan, plan
+from forget.report.figures import COLOURS, FORGET, PARTS, RETAIN, RETRAINED, UNLEARNED, percent
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import parse_request, split
+from forget.unlearning.result import Result
+from forget.unlearning.run import run
 
 FOLDER = Path(__file__).parent / "pictures"
 REQUESTS = {"sisa": "random:10"}

@@ -2,6 +2,6 @@
 
 import sys
 
-from forget.cli import main
+from forget.cli.main import main
 
 sys.exit(main())

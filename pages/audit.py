@@ -7,9 +7,9 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from ui.audit_trial import put_on_trial, trial
-    from ui.audit_verdict import verdict
-    from ui.job_progress import watch_job
+    from ui.audit.trial import put_on_trial, trial
+    from ui.audit.verdict import verdict
+    from ui.jobs.progress import watch_job
 
     held = trial()
     held.collect()

@@ -7,10 +7,10 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from ui.compare_pair import pair
-    from ui.compare_run import comparing, set_up
-    from ui.compare_table import table
-    from ui.job_progress import watch_job
+    from ui.compare.pair import pair
+    from ui.compare.run import comparing, set_up
+    from ui.compare.table import table
+    from ui.jobs.progress import watch_job
 
     held = comparing()
     held.collect()

@@ -7,10 +7,10 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from ui.digit_input import DIGITS, GivenDigit
-    from ui.originals import Named
-    from ui.session import session
-    from ui.workbench import forget, get_ready, show_outcome
+    from ui.digits.input import DIGITS, GivenDigit
+    from ui.run.originals import Named
+    from ui.run.session import session
+    from ui.run.workbench import forget, get_ready, show_outcome
 
     held = session(DIGITS, GivenDigit)
     st.markdown("Draw a digit and see what the model makes of it. Then make it forget a digit, or "
@@ -30,16 +30,16 @@ def body() -> None:
 @st.fragment
 def _try(held) -> None:
     """Input on the left, what each model says on the right; a stroke redraws this part only."""
-    from ui.words import plain_errors
+    from ui.shell.words import plain_errors
 
     with plain_errors():
         _input_and_answers(held)
 
 
 def _input_and_answers(held) -> None:
-    from ui.digit_input import digit_input, enlarged
-    from ui.portrait import show_picture
-    from ui.workbench import models_of
+    from ui.digits.input import digit_input, enlarged
+    from ui.run.workbench import models_of
+    from ui.widgets.portrait import show_picture
 
     left, right = st.columns([3, 7], gap="large")
     with left:
@@ -64,7 +64,7 @@ def _says(name: str, model, digit, dataset) -> None:
     import torch
 
     from forget.metrics.accuracy import predict
-    from ui import charts
+    from ui.widgets import charts
 
     x = torch.from_numpy(digit)[None, None].to(dataset.train.x.device)
     p = predict(model, x)[0].exp().tolist()

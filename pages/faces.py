@@ -7,13 +7,13 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from ui.bringing import Bringing
-    from ui.face_input import FACES, GivenPhoto, about_threshold
-    from ui.findings import fold
-    from ui.gallery import gallery
-    from ui.people import choose_people
-    from ui.session import session
-    from ui.workbench import forget, get_ready, show_outcome
+    from ui.faces.bringing import Bringing
+    from ui.faces.input import FACES, GivenPhoto, about_threshold
+    from ui.faces.people import choose_people
+    from ui.run.gallery import gallery
+    from ui.run.session import session
+    from ui.run.workbench import forget, get_ready, show_outcome
+    from ui.widgets.findings import fold
 
     held = session(FACES, GivenPhoto)
     if held.given.bringing is None:
@@ -51,9 +51,9 @@ def _credit(held) -> None:
 @st.fragment
 def _try(held, person: str) -> None:
     """Input on the left, what each model says on the right; another photo redraws this only."""
-    from ui.face_input import answers, photo_input
-    from ui.words import plain_errors
-    from ui.workbench import models_of
+    from ui.faces.input import answers, photo_input
+    from ui.run.workbench import models_of
+    from ui.shell.words import plain_errors
 
     with plain_errors():
         left, right = st.columns([3, 7], gap="large")

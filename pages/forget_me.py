@@ -8,13 +8,13 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from forget.records.trace import held as held_of
-    from ui.access import enrolment_off, who
-    from ui.erased import watch_for_erasures
-    from ui.forget_me_ask import ask
-    from ui.forget_me_held import choose_contributor, nobody, show_held, still_held
-    from ui.forget_me_work import Working
-    from ui.ledger_book import not_intact
-    from ui.shared import resumed
+    from ui.erase.ask import ask
+    from ui.erase.held import choose_contributor, nobody, show_held, still_held
+    from ui.erase.work import Working
+    from ui.jobs.shared import resumed
+    from ui.ledger.book import not_intact
+    from ui.shell.access import enrolment_off, who
+    from ui.shell.erased import watch_for_erasures
 
     resumed()
     held = st.session_state.setdefault("forget_me.work", Working())
@@ -41,9 +41,9 @@ def body() -> None:
 
 def _outcome(held) -> None:
     """The job while it runs, what is said about it, and what came of it."""
-    from ui.forget_me_ask import FORGET
-    from ui.forget_me_came import show_forgotten
-    from ui.forget_me_work import show_work
+    from ui.erase.ask import FORGET
+    from ui.erase.came import show_forgotten
+    from ui.erase.work import show_work
 
     asked = held.place == FORGET and (held.job is not None or held.notice)
     if not (asked or held.result):

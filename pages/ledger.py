@@ -8,13 +8,13 @@ from ui.frame import page
 def body() -> None:
     """The page, from top to bottom."""
     from forget.records import requests
-    from ui.access import enrolment_off, who
-    from ui.erased import watch_for_erasures
-    from ui.forget_me_work import Working
-    from ui.ledger_book import entries, intact, keep_a_copy, open_book, unproven
-    from ui.ledger_charts import over_time
-    from ui.ledger_queue import queue, resuming
-    from ui.shared import resumed
+    from ui.erase.work import Working
+    from ui.jobs.shared import resumed
+    from ui.ledger.book import entries, intact, keep_a_copy, open_book, unproven
+    from ui.ledger.charts import over_time
+    from ui.ledger.queue import queue, resuming
+    from ui.shell.access import enrolment_off, who
+    from ui.shell.erased import watch_for_erasures
 
     resuming(resumed())
     held = st.session_state.setdefault("ledger.work", Working())

@@ -17,9 +17,9 @@ def body() -> None:
 
 
 def _everything() -> None:
-    from forget.inventory import inventory
-    from forget.paths import downloads
-    from forget.words import counted
+    from forget.core.words import counted
+    from forget.io.paths import downloads
+    from forget.report.inventory import inventory
 
     st.header("Everything in the folder", divider="gray")
     parts = inventory()
@@ -38,7 +38,7 @@ def _everything() -> None:
 
 def _datasets() -> None:
     from forget.data import DATASETS
-    from forget.paths import downloads
+    from forget.io.paths import downloads
 
     st.header("Datasets", divider="gray")
     rows = []
@@ -82,8 +82,8 @@ def _embedders() -> None:
 
 
 def _shipped() -> None:
-    from forget import store
-    from ui.charts import percent
+    from forget.unlearning import store
+    from ui.widgets.charts import percent
 
     st.header("Models that come with the program", divider="gray")
     rows = [{
@@ -100,12 +100,12 @@ def _shipped() -> None:
 
 
 def _brought() -> None:
-    from forget import store
-    from forget.errors import DamagedFile
-    from forget.paths import downloads
-    from forget.spelling import is_text, printable_path
-    from ui.access import who
-    from ui.words import plain
+    from forget.core.errors import DamagedFile
+    from forget.core.spelling import is_text, printable_path
+    from forget.io.paths import downloads
+    from forget.unlearning import store
+    from ui.shell.access import who
+    from ui.shell.words import plain
 
     st.header("Your own checkpoints", divider="gray")
     rows = []
@@ -134,8 +134,8 @@ def _brought() -> None:
 
 
 def _fetch() -> None:
-    from forget.drive import FOLDER, MOST_FILES, QUOTA, fetch_drive
-    from ui.words import plain
+    from forget.unlearning.drive import FOLDER, MOST_FILES, QUOTA, fetch_drive
+    from ui.shell.words import plain
 
     link = st.text_input("Google Drive link of a folder or a file", key="models.link",
                          placeholder="https://drive.google.com/drive/folders/…",
@@ -154,8 +154,8 @@ def _fetch() -> None:
 
 
 def _work() -> None:
-    from ui.access import who
-    from ui.operator import everybodys_work, may_operate
+    from ui.jobs.operator import everybodys_work, may_operate
+    from ui.shell.access import who
 
     if may_operate(who()):
         st.header("Work on this server", divider="gray")

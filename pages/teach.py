@@ -7,12 +7,12 @@ from ui.frame import page
 
 def body() -> None:
     """The page, from top to bottom."""
-    from ui.access import enrolment_off, who
-    from ui.erased import watch_for_erasures
-    from ui.ledger_book import not_intact
-    from ui.teach_give import choose_base, contributor, get_ready, give
-    from ui.teach_learn import learn
-    from ui.teach_result import before_and_after, try_the_next
+    from ui.ledger.book import not_intact
+    from ui.shell.access import enrolment_off, who
+    from ui.shell.erased import watch_for_erasures
+    from ui.teach.give import choose_base, contributor, get_ready, give
+    from ui.teach.learn import learn
+    from ui.teach.result import before_and_after, try_the_next
 
     if not who().may_enrol:
         enrolment_off()

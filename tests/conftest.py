@@ -14,11 +14,11 @@ from hypothesis import settings
 from small_base import SMALL, SmallBase
 from streamlit.components.v2 import manifest_scanner
 
-from forget import store
+from forget.core.device import use_fixed_threads
 from forget.data import Dataset, Samples
 from forget.data.faces import Faces
-from forget.device import use_fixed_threads
 from forget.records import bases
+from forget.unlearning import store
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,7 +69,7 @@ def _one_search_for_components():
 @pytest.fixture(autouse=True)
 def _no_job_outlives_its_test(monkeypatch):
     """Or it writes into the data folder of the next one."""
-    from ui.jobs import JobQueue  # here: the library's tests run where there is no app
+    from ui.jobs.queue import JobQueue  # here: the library's tests run where there is no app
 
     submitted, submit = weakref.WeakSet(), JobQueue.submit
 
@@ -155,16 +155,16 @@ def small(tmp_path, monkeypatch) -> SmallBase:
     """The only base there is, over an empty data folder."""
     monkeypatch.setenv("FORGET_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(bases, "BASES", {SMALL.name: SMALL})
-    for module in ("requests", "trace", "commands"):
-        monkeypatch.setattr(f"forget.records.{module}.BASES", bases.BASES)
+    for module in ("records.requests", "records.trace", "cli.records"):
+        monkeypatch.setattr(f"forget.{module}.BASES", bases.BASES)
     return SMALL
 
 
 @pytest.fixture
 def base(small) -> SmallBase:
     """The small base, and a server that has just started."""
-    from ui import shared  # here: the library's tests run where there is no app
     from ui.frame import warm_up
+    from ui.jobs import shared  # here: the library's tests run where there is no app
 
     assert warm_up().done.wait(60)
     shared.resumed.clear()

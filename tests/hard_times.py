@@ -28,11 +28,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from forget.data import files
-from forget.data.files import Bundle
-from forget.device import use_fixed_threads
+from forget.core.device import use_fixed_threads
+from forget.io import files
+from forget.io.files import Bundle
 from forget.records import database, ledger
-from forget.warm import warm
+from forget.unlearning.warm import warm
 from tests.judged_records import Judge, in_another
 from tests.killed_records import (
     Journal,

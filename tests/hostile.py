@@ -28,16 +28,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from forget import store
-from forget.certificate import text_of
 from forget.data import Dataset, Samples
-from forget.export import save_outcome
-from forget.learn import start_from
 from forget.learners.convex import Convex
 from forget.methods.certified import Certified
-from forget.request import parse_request
-from forget.run import run
-from forget.store import header, seal
+from forget.report.export import save_outcome
+from forget.unlearning import store
+from forget.unlearning.certificate import text_of
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
+from forget.unlearning.store import header, seal
 
 KINDS = ("png", "jpeg", "webp", "zip", "npz", "safetensors", "pt", "model", "manifest",
          "certificate", "verifymodel", "secret")  # fmt: skip

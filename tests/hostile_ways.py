@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 
-from forget.paths import downloads
+from forget.io.paths import downloads
 from forget.records import database, ledger
 from forget.records.bases import BASES
 from forget.records.contributions import add

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from forget import store
-from forget.data.files import Bundle
-from forget.faces import kept as kept_on_disk
+from forget.data import kept as kept_on_disk
+from forget.io.files import Bundle
 from forget.records import database, ledger, lineage, requests, trace
 from forget.records.database import NAME, reading
+from forget.unlearning import store
 from tests.small_base import SMALL
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"

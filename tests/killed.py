@@ -19,21 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from forget import store
-from forget.audit import audit
-from forget.compare import Comparison, compare, with_audits
+from forget.core.device import use_fixed_threads
 from forget.data import find_dataset
-from forget.data.files import write_atomically
-from forget.device import use_fixed_threads
+from forget.evaluation.audit import audit
+from forget.evaluation.compare import Comparison, compare, with_audits
+from forget.io.files import write_atomically
+from forget.io.private import KEY_BYTES, MACHINE_KEY
 from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from forget.methods.certified import Certified
 from forget.methods.finetune import FineTune
 from forget.methods.sisa import SisaForget
-from forget.private import KEY_BYTES, MACHINE_KEY
-from forget.request import parse_request
-from forget.watch import Watch
+from forget.unlearning import store
+from forget.unlearning.request import parse_request
+from forget.unlearning.watch import Watch
 
 ROOT = Path(__file__).parent.parent
 REQUEST = "class:2"

@@ -33,16 +33,16 @@ from typing import Any
 
 import numpy as np
 
-from forget.compare import compare
-from forget.data.files import Bundle, DeclaredFile, Mirror
-from forget.device import use_fixed_threads
-from forget.errors import ForgetError
-from forget.faces import kept as kept_on_disk
-from forget.faces.people import Photo
+from forget.core.device import use_fixed_threads
+from forget.core.errors import ForgetError
+from forget.data import kept as kept_on_disk
+from forget.data.people import Photo
+from forget.evaluation.compare import compare
+from forget.io.files import Bundle, DeclaredFile, Mirror
 from forget.methods import METHODS, Method
 from forget.records import bases, contributions, lineage, requests, taught
-from forget.request import parse_request
-from forget.warm import warm
+from forget.unlearning.request import parse_request
+from forget.unlearning.warm import warm
 from tests import judged_records as judged
 from tests.small_base import PEOPLE, SIZE, SMALL, learner
 

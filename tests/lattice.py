@@ -14,16 +14,16 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
-from forget.certificate import retained_rows
 from forget.data import Dataset, Samples
-from forget.learn import start_from
+from forget.io.private import gaussian
 from forget.learners.convex import Convex
 from forget.methods.certified import Certified
-from forget.private import gaussian
-from forget.represent import represent
-from forget.request import parse_request
-from forget.run import run
-from forget.verify import solved
+from forget.unlearning.certificate import retained_rows
+from forget.unlearning.learn import start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
+from forget.unlearning.verify import solved
 
 PAIRS = ("column", "class", "label")
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from forget.data.files import silent
+from forget.data.people import Photo
 from forget.faces import Face
 from forget.faces.detect import Found
 from forget.faces.embedders import Embedder
-from forget.faces.people import Photo
+from forget.io.files import silent
 
 SIDE = 96
 BAR = 12

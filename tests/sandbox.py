@@ -32,35 +32,35 @@ from PIL import Image
 from streamlit.components.v2.bidi_component.serialization import BidiComponentSerde
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from forget import cli, drive, store
-from forget.adopt import adopt
+from forget.cli import main as cli
+from forget.cli.terminal import assignments
+from forget.core.device import use_fixed_threads
+from forget.core.errors import BadImage, BadInput, ForgetError
+from forget.core.spelling import is_control, nearest
 from forget.data import canvas as drawing
-from forget.data import find_dataset
+from forget.data import find_dataset, kept
+from forget.data.archive import photos_from_zip
 from forget.data.folder import Folder
-from forget.data.images import digit_from_drawing, digit_from_picture, read_image, read_photo
 from forget.data.mnist import Mnist
 from forget.data.npz import Npz
-from forget.device import use_fixed_threads
-from forget.errors import BadImage, BadInput, ForgetError
-from forget.faces import kept
-from forget.faces.archive import photos_from_zip
+from forget.data.people import Photo, natural, person_name
 from forget.faces.detect import find_faces
-from forget.faces.people import Photo, natural, person_name
+from forget.io.images import digit_from_drawing, digit_from_picture, read_image, read_photo
+from forget.io.paths import downloads
 from forget.learners import learner_for
 from forget.methods import METHODS
-from forget.paths import downloads
 from forget.records import composition, database, ledger, lineage, requests, trace
 from forget.records.bases import BASES, Base, base_called
 from forget.records.contributions import contributors, samples_of
 from forget.records.contributions import kept as kept_samples
-from forget.request import parse_request
-from forget.spelling import is_control, nearest
-from forget.terminal import assignments
-from forget.verify import verify
+from forget.unlearning import drive, store
+from forget.unlearning.adopt import adopt
+from forget.unlearning.request import parse_request
+from forget.unlearning.verify import verify
 from tests import hostile, hostile_words
-from ui.address import whole_number
-from ui.messages import without_unreadable
-from ui.words import told
+from ui.shell.address import whole_number
+from ui.shell.messages import without_unreadable
+from ui.shell.words import told
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 5.0

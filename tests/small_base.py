@@ -7,18 +7,18 @@ import sqlite3
 import numpy as np
 import torch
 
+from forget.core.errors import BadImage
 from forget.data import Dataset, DatasetSource, Samples
-from forget.data.files import silent
+from forget.data.people import person_name
 from forget.data.photos import RECIPES
-from forget.errors import BadImage
 from forget.faces.embed import key_of
-from forget.faces.people import person_name
+from forget.io.files import silent
+from forget.io.paths import downloads
 from forget.learners import learner_for
-from forget.paths import downloads
 from forget.records import database
 from forget.records.bases import Base, Given
 from forget.records.contributions import add
-from forget.watch import Watch
+from forget.unlearning.watch import Watch
 
 PEOPLE = ("Ida", "Jon", "Kim", "Lea", "Max")
 SIZE = 16

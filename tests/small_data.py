@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from forget.data import Dataset, Samples
 from forget.data.faces import Faces
 from forget.data.mnist import Mnist
-from ui import shared
+from ui.jobs import shared
 
 PEOPLE, PHOTOS = 4, 20
 

@@ -11,9 +11,9 @@ import streamlit
 from browser import server
 from streamlit.testing.v1 import AppTest
 
-from forget.faces.people import person_name
-from ui.access import Access, who
-from ui.gate import LOOPBACK
+from forget.data.people import person_name
+from ui.shell.access import Access, who
+from ui.shell.gate import LOOPBACK
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "pages").glob("*.py"))
@@ -47,7 +47,7 @@ def everywhere(setting):
 def guarded():
     import streamlit as st
 
-    from ui.access import enrolment_off, guard, who
+    from ui.shell.access import enrolment_off, guard, who
 
     guard()
     st.session_state["access"] = who()
@@ -260,8 +260,8 @@ def test_no_page_shows_anything_before_somebody_has_signed_in(everywhere, page):
 
 
 def bringing():
-    from ui.bringing import Bringing
-    from ui.people import choose_people
+    from ui.faces.bringing import Bringing
+    from ui.faces.people import choose_people
 
     choose_people(Bringing())
 

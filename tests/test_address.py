@@ -38,10 +38,10 @@ def faults(at: AppTest) -> list[str]:
 
 
 def test_every_parameter_that_a_page_reads_is_tried_here():
-    sources = {path: path.read_text() for path in [*(ROOT / "ui").glob("*.py"), *PAGES]}
+    sources = {path: path.read_text() for path in [*(ROOT / "ui").rglob("*.py"), *PAGES]}
     readers = {path.name for path, text in sources.items() if re.search(
         r"bind=|\"query-params\"|query_params", text)}
-    assert readers == {"address.py", "compare_request.py"}
+    assert readers == {"address.py", "request.py"}
     asked = [what for text in sources.values() for what in re.findall(
         r"(?:in_address|asked_for)\((f?\"[^\"]*\"|asked)", text)]
     assert sorted(asked) == sorted(['"compare.methods"', '"compare.seeds"', 'f"{page}.data"',
@@ -109,7 +109,7 @@ def _class_set() -> None:
     """As a click on a person's photo does it."""
     import streamlit as st
 
-    from ui.forget_form import choose_class
+    from ui.run.forget_form import choose_class
 
     st.session_state["class"] = "2"
     choose_class("Which", ("1", "2", "3"), "1", "class")
@@ -119,7 +119,7 @@ def _method_set() -> None:
     """As another kind of model does it."""
     import streamlit as st
 
-    from ui.method_form import choose_method
+    from ui.run.method_form import choose_method
 
     st.session_state["page.method"] = "sisa"
     choose_method("page", "network")

@@ -4,15 +4,15 @@ import pytest
 import torch
 from conftest import tiny_dataset
 
-from forget.adopt import SCALINGS, adopt
-from forget.device import generator
-from forget.errors import BadInput
+from forget.core.device import generator
+from forget.core.errors import BadInput
+from forget.core.steps import drive
 from forget.learners.network import Network
 from forget.methods.gradient_ascent import GradientAscent
 from forget.metrics.accuracy import Predictions
-from forget.request import parse_request
-from forget.run import run
-from forget.steps import drive
+from forget.unlearning.adopt import SCALINGS, adopt
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
 
 
 def trained(dataset, scaling=None):

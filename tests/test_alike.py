@@ -2,7 +2,7 @@
 
 import pytest
 
-from forget.spelling import alike, another, sets_alike
+from forget.core.spelling import alike, another, sets_alike
 
 
 @pytest.mark.parametrize("name", [

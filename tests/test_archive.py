@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forget.core.errors import BadInput
+from forget.data import archive
 from forget.data.findings import grouped, in_short
-from forget.errors import BadInput
-from forget.faces import archive
 
 PEOPLE = {"Anna/1.jpg": b"a1", "Anna/2.jpg": b"a2", "Ben/1.png": b"b1"}
 

@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
-from forget import shadows
-from forget.audit import KINDS, audit, shown
-from forget.errors import BadInput, Cancelled
-from forget.frauds import FRAUDS
+from forget.core.errors import BadInput, Cancelled
+from forget.evaluation import shadows
+from forget.evaluation.audit import KINDS, audit, shown
+from forget.evaluation.frauds import FRAUDS
 from forget.learners import LEARNERS
 from forget.methods import METHODS
 from forget.metrics.interval import LEVEL, Interval
@@ -31,8 +31,8 @@ from forget.metrics.verdict import (
     check_relearning,
     with_audit,
 )
-from forget.request import parse_request
-from forget.watch import Watch
+from forget.unlearning.request import parse_request
+from forget.unlearning.watch import Watch
 from tests.clusters import people
 
 QUICK = {

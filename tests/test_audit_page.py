@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from small_data import finish, opened, ran, said, small_data
 from streamlit.testing.v1 import AppTest
 
-from forget.errors import Diverged
-from forget.steps import Step
-from ui import audit_trial
-from ui.audit_explorer import _stops
-from ui.audit_trial import CANCELLED, PLANTED
+from forget.core.errors import Diverged
+from forget.core.steps import Step
+from ui.audit import trial as audit_trial
+from ui.audit.explorer import _stops
+from ui.audit.trial import CANCELLED, PLANTED
 from ui.frame import warm_up
 
 ROOT = Path(__file__).parent.parent

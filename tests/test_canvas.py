@@ -17,14 +17,15 @@ from streamlit.runtime.state.common import WidgetMetadata
 from streamlit.runtime.state.session_state import Serialized, WStates
 from streamlit.testing.v1 import AppTest
 
-from forget.data import canvas, images
-from forget.errors import BadImage
+from forget.core.errors import BadImage
+from forget.data import canvas
+from forget.io import images
 from tests import hostile
-from ui import uploads
-from ui.canvas import SIDE
 from ui.frame import warm_up
-from ui.messages import Messages, without_unreadable
-from ui.values import believe_what_fits
+from ui.shell import uploads
+from ui.shell.messages import Messages, without_unreadable
+from ui.shell.values import believe_what_fits
+from ui.widgets.canvas import SIDE
 
 STROKE = {"type": "Path", "path": [["M", 10, 20], ["Q", 10, 20, 30.5, 40], ["L", 50, 60]],
           "stroke": "#000000", "strokeWidth": 18, "fill": None, "left": 3.5, "visible": True}

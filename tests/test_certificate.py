@@ -22,35 +22,36 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from bench.forgeries import FALSE, retold
-from forget import cli, store
-from forget.certificate import KIND, retained_rows, statement_over, text_of
-from forget.checks import is_verified
-from forget.data import Dataset, Samples, find_dataset
-from forget.device import generator
-from forget.errors import BadInput, Cancelled, Diverged, ForgetError, NoMemory
-from forget.export import save_outcome
-from forget.features.pixels import Pixels
-from forget.features.vectors import Vectors
-from forget.learn import learn, resume, start_from
-from forget.learners.convex import SOLVED, Convex
-from forget.methods import certified as certified_module
-from forget.methods.certified import ASSUMPTIONS, Certified
-from forget.private import KEY_BYTES, MACHINE_KEY
-from forget.records import ledger
-from forget.represent import represent
-from forget.request import NOTHING, Forgotten, parse_request
-from forget.result import Start
-from forget.run import run
-from forget.solve.noise import on_grid
-from forget.solve.privacy import (
+from forget.certified.noise import on_grid
+from forget.certified.privacy import (
     budget,
     composed_epsilon,
     gaussian_multiplier,
     residual_allowed,
 )
-from forget.store import Stored
-from forget.verify import TOWARDS, verify
-from forget.watch import Watch
+from forget.cli import main as cli
+from forget.core.device import generator
+from forget.core.errors import BadInput, Cancelled, Diverged, ForgetError, NoMemory
+from forget.data import Dataset, Samples, find_dataset
+from forget.features.pixels import Pixels
+from forget.features.vectors import Vectors
+from forget.io.private import KEY_BYTES, MACHINE_KEY
+from forget.learners.convex import SOLVED, Convex
+from forget.methods import certified as certified_module
+from forget.methods.certified import ASSUMPTIONS, Certified
+from forget.records import ledger
+from forget.report.export import save_outcome
+from forget.unlearning import store
+from forget.unlearning.certificate import KIND, retained_rows, statement_over, text_of
+from forget.unlearning.checks import is_verified
+from forget.unlearning.learn import learn, resume, start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.request import NOTHING, Forgotten, parse_request
+from forget.unlearning.result import Start
+from forget.unlearning.run import run
+from forget.unlearning.store import Stored
+from forget.unlearning.verify import TOWARDS, verify
+from forget.unlearning.watch import Watch
 
 LAM = 1e-3
 SPECS = ["samples:0,5,9", "random:20", "class:b"]

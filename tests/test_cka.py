@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from forget.device import generator
-from forget.errors import BadInput, Diverged
+from forget.certified.losses import loss_called
+from forget.core.device import generator
+from forget.core.errors import BadInput, Diverged
 from forget.features.pixels import Pixels
 from forget.metrics import cka as module
 from forget.metrics.cka import cka, layer_by_layer
 from forget.models import build
 from forget.models.ensemble import Ensemble
 from forget.models.head import Head
-from forget.solve.losses import loss_called
 
 TINY = tiny_dataset()
 X = TINY.test.x  # (80, 1, 12, 12)

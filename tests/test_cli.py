@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from conftest import glyphs, weights_hash
 
-from forget import cli, store
+from forget.cli import main as cli
+from forget.core.times import Took
 from forget.data import DATASETS, find_dataset
-from forget.export import csv_text, json_text
 from forget.learners import LEARNERS
-from forget.measure import SPLITS
 from forget.methods import METHODS
 from forget.metrics.accuracy import Predictions
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER
-from forget.times import Took
+from forget.report.export import csv_text, json_text
+from forget.unlearning import store
+from forget.unlearning.measure import SPLITS
 
 ROOT = Path(__file__).parent.parent
 QUICK = {

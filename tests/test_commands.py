@@ -29,7 +29,7 @@ from PIL import Image, ImageOps
 import forget.data
 import forget.methods
 from bench.docker_steps import PORT, free_port, healthy, started, steps_of
-from forget import cli
+from forget.cli import main as cli
 from forget.data import DATASETS
 from forget.data.mnist import TEST_IMAGES, TEST_LABELS, read_idx
 from forget.methods import METHODS
@@ -495,8 +495,8 @@ def test_a_picture_is_drawn_from_a_run(place):
 
 
 def test_every_figure_of_the_pages_is_explained():
-    from ui.compare_table import COLUMNS
-    from ui.outcome import DISTANCES
+    from ui.compare.table import COLUMNS
+    from ui.run.outcome import DISTANCES
 
     page = re.sub(r"\s+", " ", (ROOT / "docs" / "reading.md").read_text())
     names = {column.name.removesuffix(" ±").removesuffix(", retrained") for column in COLUMNS}
@@ -507,7 +507,7 @@ def test_every_figure_of_the_pages_is_explained():
 
 
 def test_the_example_of_sign_in_is_complete():
-    from ui.access import OF_PROVIDER, SHARED
+    from ui.shell.access import OF_PROVIDER, SHARED
 
     [example] = [block for language, block in
                  blocks((ROOT / "docs" / "deploying.md").read_text()) if language == "toml"]

@@ -16,24 +16,24 @@ from clusters import people
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.audit import NO_CLASS, NO_FEATURES, NO_WAY_BACK, Audit, audit
-from forget.compare import Comparison, compare, csv_text, row_of, with_audits
+from forget.core.errors import BadInput, Cancelled, DamagedFile, Diverged
+from forget.core.steps import Step
+from forget.core.times import PROCESSOR
 from forget.data import Dataset
-from forget.errors import BadInput, Cancelled, DamagedFile, Diverged
-from forget.frauds import FRAUDS
+from forget.evaluation.audit import NO_CLASS, NO_FEATURES, NO_WAY_BACK, Audit, audit
+from forget.evaluation.compare import Comparison, compare, csv_text, row_of, with_audits
+from forget.evaluation.frauds import FRAUDS
 from forget.learners import LEARNERS
 from forget.learners.network import Network
-from forget.measure import SPLITS
 from forget.methods import METHODS, Method
 from forget.metrics.accuracy import Predictions
 from forget.metrics.relearn import BACK_WITHIN
 from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, UNDER, Check
-from forget.request import parse_request
-from forget.steps import Step
-from forget.times import PROCESSOR
-from forget.watch import Watch
+from forget.unlearning.measure import SPLITS
+from forget.unlearning.request import parse_request
+from forget.unlearning.watch import Watch
 
-compare_module = importlib.import_module("forget.compare")
+compare_module = importlib.import_module("forget.evaluation.compare")
 
 CLASS, SOME = "class:p2", "samples:0,5,9"
 SEEDS = (0, 1, 2)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from clusters import people
 
-from forget import cli
+from forget.cli import main as cli
+from forget.core.errors import Cancelled
+from forget.core.parallel import WORKERS
 from forget.data.npz import Npz
-from forget.errors import Cancelled
-from forget.export import COLUMNS
-from forget.frauds import FRAUDS
+from forget.evaluation.frauds import FRAUDS
 from forget.methods import METHODS
 from forget.metrics.verdict import DAMAGED, MATCHES, MATCHES_ALL, OVER, UNCHANGED, UNDER
-from forget.parallel import WORKERS
+from forget.report.export import COLUMNS
 
 ROOT = Path(__file__).parent.parent
 QUICK = {"network": {"arch": "linear", "min_steps": 30},

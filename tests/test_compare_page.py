@@ -10,13 +10,13 @@ import pytest
 from small_data import PEOPLE, finish, opened, ran, said, small_data
 from streamlit.testing.v1 import AppTest
 
-from forget import compare as library
-from forget.errors import BadInput, DamagedFile
-from forget.measure import SPLITS
+from forget.core.errors import BadInput, DamagedFile
+from forget.evaluation import compare as library
 from forget.methods import METHODS
 from forget.metrics.accuracy import predict
-from ui.audit_trial import Trial, Tried
-from ui.compare_run import CANCELLED
+from forget.unlearning.measure import SPLITS
+from ui.audit.trial import Trial, Tried
+from ui.compare.run import CANCELLED
 from ui.frame import warm_up
 
 ROOT = Path(__file__).parent.parent
@@ -303,7 +303,7 @@ def test_an_audit_in_this_tab_fills_in_the_attack(compared):
 
 
 def library_audit(comparison, entries):
-    from forget.audit import audit
+    from forget.evaluation.audit import audit
 
     (found,) = audit(comparison.data, comparison.request, entries, 0, 24).values()
     return found

@@ -9,10 +9,8 @@ from lattice import alone
 from small_base import ANA, BEN, SMALL, Person, give
 from small_base import learner as quick
 
-from forget import store
+from forget.core.errors import BadInput
 from forget.data import Dataset
-from forget.errors import BadInput
-from forget.learn import start_from
 from forget.learners.convex import Convex
 from forget.methods.certified import Certified
 from forget.records import ledger
@@ -22,9 +20,11 @@ from forget.records.database import reading, writing
 from forget.records.history import certificates, history
 from forget.records.requests import ask, carry_out, forecast, spends
 from forget.records.taught import RETRAIN, teach
-from forget.request import parse_request
-from forget.run import run
-from forget.watch import Watch
+from forget.unlearning import store
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
+from forget.unlearning.watch import Watch
 
 CLEO, DAN = Person("Cleo", 103), Person("Dan", 104)
 

@@ -8,7 +8,7 @@ from made_up import Small as SmallEmbedder
 from made_up import aligned, find_faces, photo
 from small_base import ANA, BEN, SMALL, give, given, stands
 
-from forget.errors import BadImage, BadInput
+from forget.core.errors import BadImage, BadInput
 from forget.faces import embed
 from forget.methods.retrain import Retrain
 from forget.records import bases, contributions, ledger

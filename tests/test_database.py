@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from forget.errors import Busy, Cancelled, CannotWrite, DamagedFile, ForgetError
+from forget.core.errors import Busy, Cancelled, CannotWrite, DamagedFile, ForgetError
 from forget.records import database
 from forget.records.database import reading, scrub, working, writing
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw, ImageFilter
 
-from forget.data.images import read_photo
-from forget.device import THREADS
-from forget.errors import BadImage
+from forget.core.device import THREADS
+from forget.core.errors import BadImage
 from forget.faces import Face, align, detect
 from forget.faces.align import SIDE, TEMPLATE, aligned, similarity
 from forget.faces.detect import TURNS, Found, faces_of, find_faces
+from forget.io.images import read_photo
 
 
 def is_the_drawn_face(face: Face, left=0, top=0, side=UNITS, most=0.05) -> None:

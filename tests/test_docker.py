@@ -42,8 +42,8 @@ for app in (AppTest.from_file("app.py"), AppTest.from_string({EVERY_MODULE!r})):
     app.run(timeout=90)
     assert not app.exception, app.exception
 import sys
-import forget.cli
-sys.exit(forget.cli.main(["methods"]))
+import forget.cli.main
+sys.exit(forget.cli.main.main(["methods"]))
 """
 """What imports all that was copied: the app, each module of both packages, the command line."""
 

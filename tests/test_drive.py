@@ -11,13 +11,13 @@ from gdown.exceptions import DownloadError
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
-from forget import store
-from forget.drive import FIRST_WEIGHTS, _named, fetch_drive
-from forget.drive import FOLDER as FETCHED
-from forget.errors import BadInput, SourceDown
-from forget.paths import downloads
-from ui.access import Access
+from forget.core.errors import BadInput, SourceDown
+from forget.io.paths import downloads
+from forget.unlearning import store
+from forget.unlearning.drive import FIRST_WEIGHTS, _named, fetch_drive
+from forget.unlearning.drive import FOLDER as FETCHED
 from ui.frame import warm_up
+from ui.shell.access import Access
 
 ROOT = Path(__file__).parent.parent
 FOLDER = "https://drive.google.com/drive/folders/abc"
@@ -154,7 +154,7 @@ def test_each_file_has_one_outcome_whatever_became_of_the_others(drive):
 
 
 def test_the_folder_has_a_quota(drive, monkeypatch):
-    monkeypatch.setattr("forget.drive.QUOTA", 300_000)  # one of these has 220 kB
+    monkeypatch.setattr("forget.unlearning.drive.QUOTA", 300_000)  # one of these has 220 kB
     drive |= {"a.pt": known_network(), "b.pt": 200_000, "c.pt": known_network()}
     fetched = fetch_drive(FOLDER)
     assert [path.name for path in fetched.taken] == ["a.pt"]
@@ -163,7 +163,7 @@ def test_the_folder_has_a_quota(drive, monkeypatch):
 
 
 def test_the_folder_has_room_for_so_many_files(drive, monkeypatch):
-    monkeypatch.setattr("forget.drive.MOST_FILES", 2)
+    monkeypatch.setattr("forget.unlearning.drive.MOST_FILES", 2)
     drive |= {f"{number}.pt": known_network() for number in range(4)}
     fetched = fetch_drive(FOLDER)
     assert len(fetched.taken) == 2
@@ -222,7 +222,7 @@ def test_a_link_to_neither_a_folder_nor_a_file_is_said(home):
 
 def offered(home, monkeypatch, access: Access) -> list[str]:
     """The labels of what the page asks for, for somebody with this access."""
-    monkeypatch.setattr("ui.access.who", lambda: access)
+    monkeypatch.setattr("ui.shell.access.who", lambda: access)
     at = AppTest.from_file(ROOT / "pages" / "models.py", default_timeout=60)
     at.session_state["framed"] = True
     assert warm_up().done.wait(60)
@@ -240,7 +240,7 @@ def test_only_this_machine_and_who_signed_in_may_fetch(home, monkeypatch):
 def test_a_checkpoints_name_is_no_link_on_the_page(home, monkeypatch):
     home.mkdir(exist_ok=True)
     (home / "[Ana](https:evil.example).pt").write_bytes(b"no")
-    monkeypatch.setattr("ui.access.who", lambda: Access(True, False, None))
+    monkeypatch.setattr("ui.shell.access.who", lambda: Access(True, False, None))
     at = AppTest.from_file(ROOT / "pages" / "models.py", default_timeout=60)
     at.session_state["framed"] = True
     assert warm_up().done.wait(60)

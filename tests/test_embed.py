@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import Other, Small, photo
 
-from forget.errors import BadImage, BadInput, Cancelled
+from forget.core.errors import BadImage, BadInput, Cancelled
 from forget.faces import Embedded, Face, embed
 from forget.faces.embed import (
     all_kept,
@@ -24,7 +24,7 @@ from forget.faces.embed import (
     pick,
     try_embed,
 )
-from forget.paths import downloads
+from forget.io.paths import downloads
 
 PHOTOS = [photo(seed) for seed in range(5)]
 NONE, TWO_ALIKE, ONE_LARGER = photo(10, faces=0), photo(11, 2, 0.8), photo(12, 2, 0.4)

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_files import Server, flipped
 
-from forget.data.files import Bundle, DeclaredFile
-from forget.errors import BadInput, DamagedFile, SourceDown
+from forget.core.errors import BadInput, DamagedFile, SourceDown
 from forget.faces import embedders
 from forget.faces.embedders import CHUNK, EMBEDDERS, Embedder, dlib_resnet, find_embedder, rows_of
 from forget.faces.embedders.dlib_resnet import DlibResNet, read_network, unpack_weights
 from forget.faces.embedders.facenet import FaceNet, Release, empty_network, read_weights
+from forget.io.files import Bundle, DeclaredFile
 
 DATA = Path(__file__).parent / "data"
 

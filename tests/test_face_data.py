@@ -19,17 +19,17 @@ from browser import ROOT, copy_faces
 from made_up import Small, encoded, photo
 from PIL import Image, ImageEnhance, ImageOps
 
+from forget.core.errors import BadInput, Cancelled, SourceDown
 from forget.data import DATASETS, find_dataset, lfw, photos
 from forget.data.faces import FACES_FILES, INSIDE, PHOTOS, Faces, unpack_photos
-from forget.data.files import silent
 from forget.data.folder import Folder
 from forget.data.lfw import LFW_FILES, Lfw, unpack
+from forget.data.people import EMBEDDED, Photo, to_dataset
 from forget.data.photos import sizes_of
-from forget.errors import BadInput, Cancelled, SourceDown
 from forget.faces import embed
 from forget.faces.copies import copies_among, look_of
-from forget.faces.people import EMBEDDED, Photo, to_dataset
-from forget.paths import downloads
+from forget.io.files import silent
+from forget.io.paths import downloads
 
 PARTS = ("train", "held_out", "test")
 

@@ -29,17 +29,16 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from forget import cli, store
-from forget.checks import is_verified
+from forget.certified.newton import solve
+from forget.cli import main as cli
+from forget.core.device import generator
+from forget.core.errors import BadInput, DamagedFile
+from forget.core.steps import Returning
 from forget.data import Dataset, find_dataset, mnist, photos
 from forget.data.photos import RECIPES
-from forget.device import generator
-from forget.errors import BadInput, DamagedFile
-from forget.export import save_outcome
 from forget.faces import embed
 from forget.faces.embedders import EMBEDDERS
 from forget.features.vectors import Vectors
-from forget.learn import learn, start_from
 from forget.learners import LEARNERS
 from forget.learners.convex import SOLVED, Convex
 from forget.methods import METHODS
@@ -49,13 +48,15 @@ from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNCHANGED, UNDER, UNL
 from forget.models import ARCHITECTURES, build, shapes_of
 from forget.models.foreign import recognise
 from forget.models.linear import Linear
-from forget.represent import represent
-from forget.request import NOTHING, Forgotten, keys_of, parse_request
-from forget.result import Result
-from forget.run import run
-from forget.solve.newton import solve
-from forget.steps import Returning
-from forget.verify import TOWARDS, verify
+from forget.report.export import save_outcome
+from forget.unlearning import store
+from forget.unlearning.checks import is_verified
+from forget.unlearning.learn import learn, start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.request import NOTHING, Forgotten, keys_of, parse_request
+from forget.unlearning.result import Result
+from forget.unlearning.run import run
+from forget.unlearning.verify import TOWARDS, verify
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("train", "held_out", "test")

@@ -19,22 +19,24 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
-from forget import cli, store
+from forget.cli import main as cli
+from forget.core.errors import BadInput
 from forget.data import find_dataset
 from forget.data.faces import Faces
 from forget.data.findings import Finding, Kind
-from forget.data.images import ORIENTATION, read_photo
-from forget.errors import BadInput
+from forget.data.kept import kept_people
+from forget.data.people import Photo, person_name
 from forget.faces.detect import find_faces
-from forget.faces.kept import kept_people
-from forget.faces.people import Photo, person_name
+from forget.io.images import ORIENTATION, read_photo
 from forget.methods import METHODS
 from forget.metrics.unknown import Threshold
-from ui import people, shared
-from ui.face_input import annotated, verdict_on
+from forget.unlearning import store
+from ui.faces import people
+from ui.faces.input import annotated, verdict_on
 from ui.frame import warm_up
-from ui.jobs import Job
-from ui.session import STOPPED
+from ui.jobs import shared
+from ui.jobs.queue import Job
+from ui.run.session import STOPPED
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "pages" / "faces.py"
@@ -408,8 +410,8 @@ def many_people():
 
     from clusters import people
 
-    from forget.request import NOTHING
-    from ui.gallery import gallery
+    from forget.unlearning.request import NOTHING
+    from ui.run.gallery import gallery
 
     dataset = people(130, 2, held_out=0, size=4)
     gallery(SimpleNamespace(dataset=dataset, start=SimpleNamespace(forgotten=NOTHING),
@@ -655,7 +657,7 @@ def drawn_caption(known: Threshold | None, held_out: int) -> str:
     def script(known, held_out):
         from types import SimpleNamespace
 
-        from ui.face_input import about_threshold
+        from ui.faces.input import about_threshold
 
         about_threshold(SimpleNamespace(
             threshold=known, dataset=SimpleNamespace(held_out=range(held_out))))
@@ -819,8 +821,8 @@ def test_a_forgotten_person_can_still_be_looked_at_and_is_not_asked_for_again(sm
 
 @slow
 def test_all_views_are_drawn_before_there_is_a_retrained_model(small, monkeypatch):
-    monkeypatch.setattr("ui.workbench.add_references", None)
-    monkeypatch.setattr("forget.run._with_references", lambda result, *_, **__: result)
+    monkeypatch.setattr("ui.run.workbench.add_references", None)
+    monkeypatch.setattr("forget.unlearning.run._with_references", lambda result, *_, **__: result)
     press(small, "faces.tile.s3")
     forget(small)
     assert session(small).result.references == ()
@@ -1450,7 +1452,7 @@ def test_a_failure_while_keeping_tells_no_name(small, orl, caplog, capfd, monkey
         raise OSError(28, "No space left on device", str(path))
 
     enrol(bring(small, "Quentin Zarathustra", pngs(orl, 31)))
-    monkeypatch.setattr("forget.data.files.os.replace", full)
+    monkeypatch.setattr("forget.io.files.os.replace", full)
     small.button(key="faces.keep").click().run()
     assert not small.exception
     assert len(small.error) == 1
@@ -1462,7 +1464,7 @@ def test_a_fault_while_forgetting_tells_no_name(small, orl, caplog, capfd, monke
     def broken(dataset, start, request, *_, **__):
         raise RuntimeError("inner detail")
 
-    monkeypatch.setattr("ui.workbench.run", broken)
+    monkeypatch.setattr("ui.run.workbench.run", broken)
     enrol(bring(small, "Quentin Zarathustra", pngs(orl, 31)))
     press(small, "faces.tile.Quentin Zarathustra")
     forget(small)
@@ -1533,7 +1535,7 @@ def test_getting_ready_can_be_stopped_and_tried_again(few, busy):
 @slow
 def test_the_page_without_its_photos_says_so_in_one_sentence(home, monkeypatch):
     """Nothing is here and nothing can be fetched."""
-    from forget.errors import SourceDown
+    from forget.core.errors import SourceDown
 
     def down(self, *_):
         raise SourceDown("no source of the faces answers; try later")

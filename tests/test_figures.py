@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from forget import figures
-from forget.device import generator
-from forget.figures import (
+from forget.core.device import generator
+from forget.metrics.interval import Interval
+from forget.metrics.membership import Roc, roc
+from forget.report import figures
+from forget.report.figures import (
     COLOURS,
     FORGET,
     LINES,
@@ -32,8 +34,6 @@ from forget.figures import (
     scores,
     trade_off,
 )
-from forget.metrics.interval import Interval
-from forget.metrics.membership import Roc, roc
 
 
 def several(*each: float | None) -> dict:

@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 import requests
 
-from forget.data import files
-from forget.data.files import (
+from forget.core.errors import Cancelled, CannotWrite, DamagedFile, SourceDown
+from forget.data.mnist import ArraysOnly
+from forget.io import files
+from forget.io.files import (
     Bundle,
     DeclaredFile,
     Mirror,
@@ -35,8 +37,6 @@ from forget.data.files import (
     unzip_gz,
     write_atomically,
 )
-from forget.data.mnist import ArraysOnly
-from forget.errors import Cancelled, CannotWrite, DamagedFile, SourceDown
 
 ROOT = Path(__file__).parent.parent
 CONTENT = {"first.bin": b"the first file " * 4000, "second.bin": bytes(range(256)) * 100}

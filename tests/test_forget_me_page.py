@@ -10,16 +10,17 @@ from small_base import ANA, BEN, given, learner
 from small_data import finish, opened, ran, said
 from streamlit.testing.v1 import AppTest
 
-from forget.errors import BadInput
-from forget.faces.kept import keep
-from forget.faces.people import Photo
+from forget.core.errors import BadInput
+from forget.data.kept import keep
+from forget.data.people import Photo
 from forget.methods import METHODS
 from forget.records import requests, taught, trace
 from forget.records.contributions import Kept, add, contributors
-from ui import shared, teach_learn
-from ui.access import Access
-from ui.forget_me_work import CANCELLED
-from ui.jobs import Job, State
+from ui.erase.work import CANCELLED
+from ui.jobs import shared
+from ui.jobs.queue import Job, State
+from ui.shell.access import Access
+from ui.teach import learn as teach_learn
 
 ROOT = Path(__file__).parent.parent
 PAGE = str(ROOT / "pages" / "forget_me.py")
@@ -399,11 +400,11 @@ def test_who_signed_in_sees_their_own_data_and_nobody_elses(ana, elsewhere):
                                               (False, "people/…/1.jpg")])
 def test_whose_folder_a_photo_lies_in_only_this_machine_reads(monkeypatch, local, shown):
     access = Access(local=local, sign_in=not local, user=None if local else "ben@example.org")
-    monkeypatch.setattr("ui.forget_me_held.who", lambda: access)
+    monkeypatch.setattr("ui.erase.held.who", lambda: access)
 
     def page():
         from forget.records.trace import Hit
-        from ui.forget_me_held import show_hits
+        from ui.erase.held import show_hits
 
         show_hits((Hit("people/Ana/1.jpg", "a file"), Hit("taught/mnist-0.safetensors", "a model")))
 

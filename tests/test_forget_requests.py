@@ -26,13 +26,14 @@ from small_base import (
     stands,
 )
 
-from forget import store
-from forget.data.files import sha256_of
-from forget.device import derive, generator
-from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged
-from forget.faces import kept as kept_on_disk
-from forget.faces.people import Photo
-from forget.knobs import make
+from forget.core.device import derive, generator
+from forget.core.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged
+from forget.core.knobs import make
+from forget.core.steps import drive
+from forget.data import kept as kept_on_disk
+from forget.data.people import Photo
+from forget.io.files import sha256_of
+from forget.io.paths import downloads
 from forget.learners.sisa import Sisa
 from forget.methods import METHODS
 from forget.methods.certified import Certified
@@ -40,7 +41,6 @@ from forget.methods.finetune import FineTune
 from forget.methods.gradient_ascent import GradientAscent
 from forget.methods.retrain import Retrain
 from forget.methods.sisa import SisaForget
-from forget.paths import downloads
 from forget.records import bases, database, ledger, lineage, replace, requests
 from forget.records.contributions import FIRST_ID, add, contributors, kept
 from forget.records.database import reading
@@ -59,8 +59,8 @@ from forget.records.requests import (
 )
 from forget.records.taught import FINETUNE, RETRAIN, teach
 from forget.records.trace import Held, search, trace
-from forget.steps import drive
-from forget.watch import Watch
+from forget.unlearning import store
+from forget.unlearning.watch import Watch
 
 CLEO = Person("Cleo", 103)
 GUO = {"mode": "guo", "sigma": 10.0, "lam": 1.0}

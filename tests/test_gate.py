@@ -10,7 +10,7 @@ from protocol import connected
 from starlette.datastructures import Headers
 from streamlit import config
 
-from ui import gate
+from ui.shell import gate
 
 HOSTILE = [
     # DNS rebinding: the page's own name, pointed here, is both host and origin.

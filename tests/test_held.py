@@ -9,14 +9,15 @@ from starlette.exceptions import HTTPException
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from forget.errors import BadInput
-from forget.faces.people import Photo
-from ui import limits, shared, visitors
-from ui import memory as memory_of_all
-from ui.bringing import Bringing
-from ui.memory import Memory
-from ui.people import _check_kept
-from ui.turns import HERE, Tab
+from forget.core.errors import BadInput
+from forget.data.people import Photo
+from ui.faces.bringing import Bringing
+from ui.faces.people import _check_kept
+from ui.jobs import shared
+from ui.shell import limits, visitors
+from ui.shell import memory as memory_of_all
+from ui.shell.memory import Memory
+from ui.shell.turns import HERE, Tab
 
 LIMIT, ALL = 1000, 2500
 

@@ -14,6 +14,7 @@ from small_base import (
     quick,
 )
 
+from forget.certified.privacy import gaussian_delta, gaussian_multiplier
 from forget.methods.certified import Certified
 from forget.methods.retrain import Retrain
 from forget.records import ledger
@@ -24,7 +25,6 @@ from forget.records.history import Moment, certificates, history
 from forget.records.measured import measured
 from forget.records.requests import ask, carry_out, set_policy
 from forget.records.taught import FINETUNE, RETRAIN, teach
-from forget.solve.privacy import gaussian_delta, gaussian_multiplier
 
 CLEO = Person("Cleo", 103)
 GUO = {"mode": "guo", "sigma": 10.0, "lam": 1.0}

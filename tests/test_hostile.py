@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from forget import store
-from forget.data import images, npz
-from forget.data.images import read_image, read_photo
+from forget.core.errors import BadImage, BadInput, DamagedFile
+from forget.data import archive, npz
+from forget.data.archive import photos_from_zip
 from forget.data.npz import Npz
-from forget.data.zips import directory_size
-from forget.errors import BadImage, BadInput, DamagedFile
-from forget.faces import archive
-from forget.faces.archive import photos_from_zip
+from forget.io import images
+from forget.io.images import read_image, read_photo
+from forget.io.zips import directory_size
+from forget.unlearning import store
 from tests import hostile, sandbox, wire
 
 TRICKS = (
@@ -322,7 +322,7 @@ def test_a_manifest_that_misleads_readers_of_json_is_damaged(home, text):
 
 
 def test_a_secret_whose_keys_are_none_is_refused_by_name(tmp_path):
-    from forget.verify import _wrong_secrets
+    from forget.unlearning.verify import _wrong_secrets
 
     good = {name: torch.zeros(32, dtype=torch.uint8) for name in
             ("seal_key", "ids_key", "noise_key", "salt")} | {

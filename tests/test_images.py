@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from forget.data import images, paper
-from forget.data.images import digit_from_drawing, digit_from_picture, read_image
-from forget.errors import BadImage, BadInput, EmptyDrawing
+from forget.core.errors import BadImage, BadInput, EmptyDrawing
+from forget.io import images, paper
+from forget.io.images import digit_from_drawing, digit_from_picture, read_image
 
 
 def seven(side=200, width=0.08, box=(0.25, 0.2, 0.75, 0.8), ink=0, paper=255) -> Image.Image:

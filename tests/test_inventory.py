@@ -7,8 +7,8 @@ import pytest
 from browser import ROOT, copy_home
 from small_data import opened
 
-from forget import store
-from forget.inventory import OTHER, inventory
+from forget.report.inventory import OTHER, inventory
+from forget.unlearning import store
 from ui.frame import warm_up
 
 PLACES = {

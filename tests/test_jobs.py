@@ -10,17 +10,18 @@ import pytest
 from conftest import weights_hash
 from streamlit.testing.v1 import AppTest
 
-from forget import store
-from forget.data.files import Progress
-from forget.errors import BadInput
-from forget.learn import learn
+from forget.core.errors import BadInput
+from forget.core.steps import Step, drive
+from forget.io.files import Progress
 from forget.learners.network import Network
-from forget.steps import Step, drive
-from ui import limits, shared
-from ui.forget_me_work import Forecasting
-from ui.jobs import Job, JobQueue, State
-from ui.teach_work import Learning
-from ui.turns import Tab
+from forget.unlearning import store
+from forget.unlearning.learn import learn
+from ui.erase.work import Forecasting
+from ui.jobs import shared
+from ui.jobs.queue import Job, JobQueue, State
+from ui.shell import limits
+from ui.shell.turns import Tab
+from ui.teach.work import Learning
 
 PATIENCE = 10
 
@@ -146,7 +147,7 @@ def test_the_queue_keeps_no_job_that_is_over(queue):
 
 
 def test_a_page_keeps_no_job_whose_cancel_button_it_showed():
-    at = AppTest.from_string("import streamlit as st\nfrom ui.job_progress import watch_job\n"
+    at = AppTest.from_string("import streamlit as st\nfrom ui.jobs.progress import watch_job\n"
                              "held = st.session_state.held\n"
                              "if held.job and not held.job.over: watch_job(held)")
     held = at.session_state["held"] = SimpleNamespace(job=Job("waits", None), result=None)

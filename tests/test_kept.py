@@ -2,7 +2,7 @@
 
 import pytest
 
-from forget.faces.kept import NAME, folder, folder_of, kept_people, kept_photos
+from forget.data.kept import NAME, folder, folder_of, kept_people, kept_photos
 from forget.records import trace
 from tests import hostile
 

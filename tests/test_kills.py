@@ -9,8 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from forget.faces import kept
-from forget.faces.people import Photo
+from forget.data import kept
+from forget.data.people import Photo
 from forget.records import bases, ledger, requests
 from forget.records.database import NAME, writing
 from tests.judged_records import Judge

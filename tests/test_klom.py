@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.device import generator
-from forget.errors import ForgetError
+from forget.core.device import generator
+from forget.core.errors import ForgetError
 from forget.metrics.klom import klom
 
 NAN = math.nan

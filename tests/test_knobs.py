@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.errors import BadInput
-from forget.knobs import Knob, Knobs, knob
+from forget.core.errors import BadInput
+from forget.core.knobs import Knob, Knobs, knob
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import pytest
 from lattice import PAIRS, alone, floating, pair, shown
 
-from forget.solve.noise import on_grid
-from forget.solve.privacy import gaussian_multiplier
+from forget.certified.noise import on_grid
+from forget.certified.privacy import gaussian_multiplier
 
 SIGMA = 1e-3
 

@@ -7,11 +7,9 @@ import pytest
 import torch
 from conftest import tiny_dataset
 
-from forget import models, store
-from forget.compare import compare
+from forget import models
 from forget.data import Dataset, Samples
-from forget.export import save_outcome, summary
-from forget.learn import home_of, learn, start_from
+from forget.evaluation.compare import compare
 from forget.learners import LEARNERS
 from forget.methods import METHODS
 from forget.metrics.accuracy import Predictions
@@ -20,9 +18,12 @@ from forget.metrics.verdict import MATCHES, UNLEARNT, judge
 from forget.models import Standardise, build
 from forget.models.foreign import recognise
 from forget.models.mlp import MLP
-from forget.represent import recipe_of
-from forget.request import NOTHING, parse_request
-from forget.run import run
+from forget.report.export import save_outcome, summary
+from forget.unlearning import store
+from forget.unlearning.learn import home_of, learn, start_from
+from forget.unlearning.represent import recipe_of
+from forget.unlearning.request import NOTHING, parse_request
+from forget.unlearning.run import run
 
 CHANGES = {
     "as they are": lambda x: x,

@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_base import tamper
 
-from forget.errors import BadInput, ForgetError
-from forget.private import machine_key
+from forget.core.errors import BadInput, ForgetError
+from forget.io.private import machine_key
 from forget.records import database, ledger
 from forget.records.database import reading, writing
 from forget.records.ledger import (

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from small_base import ANA, BEN, SMALL, Person, give, quick
 
-from forget.errors import BadInput, DamagedFile
+from forget.core.errors import BadInput, DamagedFile
+from forget.io.paths import downloads
+from forget.io.private import machine_key
 from forget.methods.retrain import Retrain
-from forget.paths import downloads
-from forget.private import machine_key
 from forget.records import bases, database, ledger, requests
 from forget.records.check import check
 from forget.records.database import reading, writing

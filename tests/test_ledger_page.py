@@ -8,13 +8,13 @@ from small_base import ANA, BEN, given, learner, tamper
 from small_data import finish, opened, ran, said
 from streamlit.testing.v1 import AppTest
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.methods import METHODS
 from forget.records import composition, ledger, requests, taught
 from forget.records.contributions import add, contributors
 from forget.records.database import reading
 from forget.records.history import Moment
-from ui.ledger_charts import accuracy, spending
+from ui.ledger.charts import accuracy, spending
 
 ROOT = Path(__file__).parent.parent
 PAGE = str(ROOT / "pages" / "ledger.py")

@@ -11,27 +11,20 @@ import stat
 import pytest
 from small_base import ANA, BEN, SMALL, Person, give, quick, tamper
 
-from forget import cli, store
-from forget.errors import ForgetError
+from forget.cli import main as cli
+from forget.cli import records as commands
+from forget.core.errors import ForgetError
+from forget.io.paths import downloads
+from forget.io.private import machine_key
 from forget.methods.retrain import Retrain
-from forget.paths import downloads
-from forget.private import machine_key
-from forget.records import (
-    bases,
-    commands,
-    database,
-    ledger,
-    lineage,
-    replace,
-    requests,
-    taught,
-)
+from forget.records import bases, database, ledger, lineage, replace, requests, taught
 from forget.records.check import check
 from forget.records.contributions import contributors, kept
 from forget.records.database import reading
 from forget.records.requests import ask, carry_out, resume
 from forget.records.taught import FINETUNE, RETRAIN, NothingNew, teach
 from forget.records.trace import held
+from forget.unlearning import store
 
 CLEO = Person("Cleo", 103)
 

@@ -14,8 +14,8 @@ from forget.records.database import reading, writing
 from forget.records.measured import TELLING, keep, measured, outcome
 from forget.records.requests import EXACT, ask, carry_out
 from forget.records.taught import RETRAIN, teach
-from ui.access import Access
-from ui.forget_me_came import NOT_HERE, NOT_SHOWN
+from ui.erase.came import NOT_HERE, NOT_SHOWN
+from ui.shell.access import Access
 
 GUO = {"mode": "guo", "loss": "ovr"}
 
@@ -94,7 +94,7 @@ def test_the_page_shows_it_to_whoever_sits_here(base):
 
 def test_the_page_shows_it_to_nobody_else(base, monkeypatch):
     entry, _ = forgotten(base)
-    monkeypatch.setattr("ui.forget_me_came.who", lambda: Access(False, True, "a@example.org"))
+    monkeypatch.setattr("ui.erase.came.who", lambda: Access(False, True, "a@example.org"))
     at = page_of(entry)
     assert NOT_SHOWN in captions(at) and not at.metric
 
@@ -109,7 +109,7 @@ def test_the_page_says_where_it_is_gone(base):
 @pytest.mark.parametrize("local", [True, False])
 def test_what_is_spent_is_drawn_for_whoever_sits_here(base, monkeypatch, local):
     forgotten(base, **GUO)
-    monkeypatch.setattr("ui.ledger_charts.who", lambda: Access(local, not local, None))
+    monkeypatch.setattr("ui.ledger.charts.who", lambda: Access(local, not local, None))
     at = opened(PAGE)
     assert any("shown only to whoever sits" in said for said in captions(at)) != local
     assert any("Share of the budget" in said for said in captions(at)) == local

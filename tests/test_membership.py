@@ -11,9 +11,9 @@ from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 from torch import nn
 
+from forget.core.device import generator
+from forget.core.errors import ForgetError
 from forget.data import Samples
-from forget.device import generator
-from forget.errors import ForgetError
 from forget.metrics.accuracy import Predictions
 from forget.metrics.interval import Interval
 from forget.metrics.membership import (

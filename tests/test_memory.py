@@ -10,20 +10,23 @@ import psutil
 import pytest
 import torch
 
-from forget import cli, compare, learn, memory
+from forget.certified.losses import loss_called
+from forget.certified.objective import curvature_root, data_curvature
+from forget.cli import main as cli
+from forget.core import memory
+from forget.core.errors import NoMemory
 from forget.data import Dataset, Samples
 from forget.data.npz import Npz
-from forget.errors import NoMemory
+from forget.evaluation import compare
 from forget.learners import LEARNERS
 from forget.learners.convex import Convex
 from forget.learners.network import Network
 from forget.learners.sisa import Sisa
 from forget.methods.certified import Certified
 from forget.methods.finetune import FineTune
-from forget.request import parse_request
-from forget.run import run
-from forget.solve.losses import loss_called
-from forget.solve.objective import curvature_root, data_curvature
+from forget.unlearning import learn
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
 
 GB = 10**9
 

@@ -18,21 +18,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from forget.core.device import generator
+from forget.core.errors import BadInput, Cancelled
+from forget.core.steps import Step, drive
 from forget.data import Dataset, Samples
-from forget.device import generator
-from forget.errors import BadInput, Cancelled
 from forget.learners import LEARNERS, network
 from forget.learners.network import Network, batches, shifted, tilted
-from forget.measure import Splits
 from forget.methods import METHODS, Method
 from forget.methods import gradient_ascent as ascent
 from forget.metrics.accuracy import Predictions
-from forget.request import Forgotten, parse_request
-from forget.result import Start
-from forget.run import unlearn
-from forget.steps import Step, drive
-from forget.store import Stored, frozen
-from forget.watch import Watch
+from forget.unlearning.measure import Splits
+from forget.unlearning.request import Forgotten, parse_request
+from forget.unlearning.result import Start
+from forget.unlearning.run import unlearn
+from forget.unlearning.store import Stored, frozen
+from forget.unlearning.watch import Watch
 
 TINY = tiny_dataset()
 

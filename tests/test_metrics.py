@@ -12,15 +12,15 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 from torch import nn
 
-from forget.device import generator
-from forget.errors import Diverged
-from forget.measure import SPLITS, Splits
+from forget.core.device import generator
+from forget.core.errors import Diverged
 from forget.metrics.accuracy import Predictions, predict
 from forget.metrics.distance import agreement, jensen_shannon, kl
 from forget.metrics.verdict import DAMAGED, MATCHES, OVER, UNDER, judge
 from forget.metrics.weights import change_per_layer
 from forget.models import build
-from forget.request import Forgotten, parse_request
+from forget.unlearning.measure import SPLITS, Splits
+from forget.unlearning.request import Forgotten, parse_request
 
 TINY = tiny_dataset()
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
 
-from forget import store
+from forget.core.errors import DamagedFile
 from forget.data import find_dataset, mnist
 from forget.data.mnist import (
     MNIST_FILES,
@@ -24,12 +24,12 @@ from forget.data.mnist import (
     read_idx,
     unpack_pickled,
 )
-from forget.errors import DamagedFile
-from forget.learn import home_of
+from forget.io.paths import downloads
 from forget.learners.network import Network
 from forget.metrics.accuracy import Predictions
-from forget.paths import downloads
-from forget.request import Forgotten
+from forget.unlearning import store
+from forget.unlearning.learn import home_of
+from forget.unlearning.request import Forgotten
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",

@@ -6,8 +6,8 @@ import io
 import pytest
 from browser import opened, server, settle
 
-from forget.sheets import csv_text
-from ui.words import BLOCK, JOINER, plain, told
+from forget.io.sheets import csv_text
+from ui.shell.words import BLOCK, JOINER, plain, told
 
 NAMES = [
     "[Ana](https://evil.example)", "![Ana](https://evil.example/a.png)", "<b>Ana</b>",
@@ -51,9 +51,9 @@ def test_any_other_cell_is_as_it_was(name):
 
 SCRIPT = f"""
 import streamlit as st
-from forget.figures import ORIGINAL
-from ui.charts import probabilities
-from ui.words import plain
+from forget.report.figures import ORIGINAL
+from ui.widgets.charts import probabilities
+from ui.shell.words import plain
 
 NAMES = {NAMES!r}
 for name in NAMES:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from forget.errors import BadInput
-from forget.solve.noise import LARGEST, SCALE, Words, discrete_gaussian, on_grid
+from forget.certified.noise import LARGEST, SCALE, Words, discrete_gaussian, on_grid
+from forget.core.errors import BadInput
 
 KEY = torch.arange(32, dtype=torch.uint8)
 

@@ -9,20 +9,20 @@ import torch
 from conftest import tiny_dataset
 from streamlit.testing.v1 import AppTest
 
-from forget.compare import compare
-from forget.export import comparison_summary, csv_text, save_outcome, summary
-from forget.learn import start_from
+from forget.core.steps import Step
+from forget.core.times import NOTHING_DONE, PROCESSOR
+from forget.evaluation.compare import compare
 from forget.learners.network import Network
 from forget.methods import Method
 from forget.methods.gradient_ascent import GradientAscent
 from forget.metrics.verdict import MATCHES, UNCHANGED, UNDER
 from forget.metrics.weights import same_weights
 from forget.models import build
-from forget.report import html_text
-from forget.request import parse_request
-from forget.run import run
-from forget.steps import Step
-from forget.times import NOTHING_DONE, PROCESSOR
+from forget.report.export import comparison_summary, csv_text, save_outcome, summary
+from forget.report.html import html_text
+from forget.unlearning.learn import start_from
+from forget.unlearning.request import parse_request
+from forget.unlearning.run import run
 
 TINY = tiny_dataset()
 RECIPE = Network(arch="mlp", min_steps=60, epochs=1)
@@ -154,7 +154,7 @@ def test_a_mean_over_seeds_counts_only_those_in_which_something_was_done(compare
 
 def shown(verdict: str, speed_up: float | None, of: str) -> AppTest:
     def page(verdict, speed_up, of):
-        from ui.outcome import seconds_row, verdict_box
+        from ui.run.outcome import seconds_row, verdict_box
         seconds = {"forget": 0.01, "retrain": 3.0}
         verdict_box(verdict, "Because.")
         seconds_row({"seconds": seconds, "processor_seconds": seconds, "speed_up": speed_up,
@@ -179,8 +179,8 @@ def test_the_page_shows_no_tick_and_no_speed_up():
 
 def test_the_ledger_and_the_table_have_a_word_and_a_sign_for_it():
     from forget.records.ledger import Entry, Line
-    from ui.compare_table import SIGNS
-    from ui.ledger_words import row_of
+    from ui.compare.table import SIGNS
+    from ui.ledger.words import row_of
 
     body = {"method": "gradient_ascent", "verdict": UNCHANGED, "test_accuracy": 0.9,
             "certificate": None, "samples": 3}

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forget.core.errors import BadInput
 from forget.data import find_dataset, npz
 from forget.data.npz import Npz
-from forget.errors import BadInput
 
 GREY, RGB, VECTORS = (9, 7), (8, 8, 3), (5,)
 

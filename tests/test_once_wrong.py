@@ -16,19 +16,20 @@ import torch
 from conftest import weights_hash
 from PIL import Image
 
-from forget import cli, store
-from forget.data.files import Bundle, DeclaredFile, Mirror
-from forget.data.images import digit_from_picture, read_image
+from forget.cli import main as cli
+from forget.core.device import generator
+from forget.core.errors import BadImage, BadInput, DamagedFile, SourceDown
 from forget.data.npz import Npz
-from forget.device import generator
-from forget.errors import BadImage, BadInput, DamagedFile, SourceDown
+from forget.io.files import Bundle, DeclaredFile, Mirror
+from forget.io.images import digit_from_picture, read_image
 from forget.learners.network import Network
-from forget.measure import SPLITS
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import kl
 from forget.metrics.verdict import judge
 from forget.models import build
-from forget.store import Stored
+from forget.unlearning import store
+from forget.unlearning.measure import SPLITS
+from forget.unlearning.store import Stored
 
 
 def model_of(arch):

@@ -8,12 +8,12 @@ import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
 
-from ui import shared
-from ui.access import Access
-from ui.jobs import Holder, Job, State
-from ui.operator import STOPPED, may_operate
-from ui.turns import Tab
-from ui.words import plain
+from ui.jobs import shared
+from ui.jobs.operator import STOPPED, may_operate
+from ui.jobs.queue import Holder, Job, State
+from ui.shell.access import Access
+from ui.shell.turns import Tab
+from ui.shell.words import plain
 
 PATIENCE = 20
 FRESH = itertools.count(1)
@@ -21,8 +21,8 @@ FRESH = itertools.count(1)
 
 
 def section():
-    from ui.access import who
-    from ui.operator import everybodys_work, may_operate
+    from ui.jobs.operator import everybodys_work, may_operate
+    from ui.shell.access import who
 
     if may_operate(who()):
         everybodys_work()
@@ -122,7 +122,8 @@ def test_the_page_shows_an_ordinary_visitor_nothing_of_it(busy, elsewhere):
 
 def test_a_page_says_where_its_job_waits_without_guessing_whose_the_others_are(busy):
     at = AppTest.from_string(
-        "import streamlit as st\nfrom ui import shared\nfrom ui.job_progress import watch_job\n"
+        "import streamlit as st\n"
+        "from ui.jobs import shared\nfrom ui.jobs.progress import watch_job\n"
         "held = st.session_state.held\n"
         "held.job = held.job or shared.submit(held.own)\n"
         "watch_job(held)", default_timeout=60)

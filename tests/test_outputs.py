@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forget import cli, outputs
+from forget.cli import main as cli
+from forget.core.errors import BadInput
 from forget.data.npz import Npz
-from forget.errors import BadInput
+from forget.io import outputs
 from forget.learners.network import Network
 
 ROOT = Path(__file__).parent.parent
@@ -106,7 +107,7 @@ def test_a_device_stays_one():
 
 @pytest.mark.parametrize("kind", ["file", "pipe"])
 def test_standard_output_is_written_in_the_order_of_what_is_printed(tmp_path, kind):
-    script = ("import sys; from pathlib import Path; from forget import outputs\n"
+    script = ("import sys; from pathlib import Path; from forget.io import outputs\n"
               "print('before'); path = Path('/dev/stdout'); outputs.check_file(path)\n"
               "outputs.write(path, b'data\\n'); print('after')")
     said = tmp_path / "said"
@@ -266,7 +267,7 @@ def test_nothing_is_trained_where_the_data_folder_takes_no_files(
     path, rng = tmp_path / "own.npz", np.random.default_rng(0)
     np.savez(path, x_train=rng.normal(size=(30, 4)), y_train=np.arange(30) % 3,
              x_test=rng.normal(size=(30, 4)), y_test=np.arange(30) % 3)
-    monkeypatch.setattr("forget.data.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("forget.io.files.tempfile.mkstemp", refuse)
     monkeypatch.setattr(Network, "train", lambda *_: pytest.fail("it was trained in vain"))
     for words in (["train"], ["compare", "--forget", "class:0", "--methods", "retrain"],
                   ["run", "--forget", "class:0", "--method", "retrain"]):

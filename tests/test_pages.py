@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 from forget.learners.sisa import Sisa
 from forget.methods import METHODS
-from ui.forget_form import usual_class
 from ui.frame import warm_up
-from ui.jobs import Job
-from ui.originals import Named
+from ui.jobs.queue import Job
+from ui.run.forget_form import usual_class
+from ui.run.originals import Named
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "app.py"
@@ -282,7 +282,7 @@ def test_a_job_that_fails_is_a_message_and_the_page_goes_on(app, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("inner detail")
 
-    monkeypatch.setattr("ui.workbench.run", broken)
+    monkeypatch.setattr("ui.run.workbench.run", broken)
     app.button(key="digits.forget").click().run()
     finish(app)
     assert not app.exception

@@ -9,12 +9,12 @@ import torch
 from papers import KINDS
 from PIL import Image, ImageDraw, ImageFilter
 
+from forget.core.errors import BadImage, EmptyDrawing
 from forget.data import find_dataset
-from forget.data.images import digit_from_drawing, digit_from_picture, read_image
 from forget.data.mnist import RECIPES
-from forget.errors import BadImage, EmptyDrawing
-from forget.learn import start_from
+from forget.io.images import digit_from_drawing, digit_from_picture, read_image
 from forget.learners.network import Network
+from forget.unlearning.learn import start_from
 
 CLEAR = (0, 1, 2, 3, 4, 9, 11, 17, 61, 84)
 """Places in the test set of clearly written digits: 7, 2, 1, 0, 4, 9, 6, 7, 8, 8."""

@@ -29,14 +29,14 @@ from test_sisa import (
     without,
 )
 
-from forget import parallel
-from forget.device import generator
-from forget.errors import BadInput, ForgetError
+from forget.core import parallel
+from forget.core.device import generator
+from forget.core.errors import BadInput, ForgetError
+from forget.core.steps import drive
 from forget.learners import sisa
 from forget.learners.sisa import Sisa
-from forget.result import Start
-from forget.steps import drive
-from forget.store import Stored, frozen
+from forget.unlearning.result import Start
+from forget.unlearning.store import Stored, frozen
 
 ROOT = Path(__file__).parent.parent
 TINY = tiny_dataset()
@@ -353,7 +353,7 @@ def test_a_scheduler_without_workers_is_bad_input(monkeypatch):
 
 @pytest.mark.slow
 def test_a_cluster_that_cannot_import_the_program_is_said_so_and_not_waited_for():
-    script = "from forget import parallel; list(parallel.each(abs, [(-1,)]))"
+    script = "from forget.core import parallel; list(parallel.each(abs, [(-1,)]))"
     with cluster(path="") as (address, _):
         try:
             done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=40, text=True,
@@ -374,9 +374,9 @@ def test_a_process_that_used_workers_ends_at_once_and_quietly(dask, how):
     script = textwrap.dedent("""
         import torch
         from forget.data import Samples
-        from forget.device import generator
+        from forget.core.device import generator
         from forget.learners.sisa import Sisa
-        from forget.steps import drive
+        from forget.core.steps import drive
         if __name__ == "__main__":
             draw, learner = generator(0), Sisa(shards=3, arch="mlp", epochs=1.0)
             data = Samples(torch.randn(90, 5, generator=draw), torch.arange(90) % 3,

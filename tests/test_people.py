@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from made_up import Small, encoded, photo, photos_of, picture
 from PIL import Image, ImageEnhance
 
+from forget.core.errors import BadInput, Cancelled
 from forget.data.findings import grouped, in_short
-from forget.errors import BadInput, Cancelled
-from forget.faces import embed
-from forget.faces.copies import copies_among, look_of
-from forget.faces.people import (
+from forget.data.people import (
     Photo,
     checked,
     natural,
@@ -25,7 +23,9 @@ from forget.faces.people import (
     shares,
     to_dataset,
 )
-from forget.request import Forgotten, keys_of, parse_request
+from forget.faces import embed
+from forget.faces.copies import copies_among, look_of
+from forget.unlearning.request import Forgotten, keys_of, parse_request
 
 PARTS = ("train", "held_out", "test")
 

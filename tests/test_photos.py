@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from forget.data import images
-from forget.data.images import read_image, read_photo
-from forget.errors import BadImage
+from forget.core.errors import BadImage
+from forget.io import images
+from forget.io.images import read_image, read_photo
 
 COLOURS = ((220, 40, 40), (40, 200, 60), (50, 60, 210), (240, 220, 30))
 """Of the four quarters: upper left and right, lower left and right."""

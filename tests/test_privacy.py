@@ -17,13 +17,21 @@ from hypothesis import strategies as st
 from lattice import lower_bound_on_epsilon
 from scipy.stats import kstest, norm
 
-from forget import private
+from forget.certified.noise import on_grid
+from forget.certified.privacy import (
+    budget,
+    composed_epsilon,
+    gaussian_delta,
+    gaussian_multiplier,
+    grid_multiplier,
+    residual_allowed,
+)
+from forget.core.device import generator
+from forget.core.errors import DamagedFile
+from forget.core.steps import drive
 from forget.data import Samples
-from forget.device import generator
-from forget.errors import DamagedFile
-from forget.learners.convex import Convex
-from forget.methods.certified import Certified
-from forget.private import (
+from forget.io import private
+from forget.io.private import (
     MACHINE_KEY,
     commitment,
     gaussian,
@@ -32,16 +40,8 @@ from forget.private import (
     noise_key,
     random_key,
 )
-from forget.solve.noise import on_grid
-from forget.solve.privacy import (
-    budget,
-    composed_epsilon,
-    gaussian_delta,
-    gaussian_multiplier,
-    grid_multiplier,
-    residual_allowed,
-)
-from forget.steps import drive
+from forget.learners.convex import Convex
+from forget.methods.certified import Certified
 
 DELTAS = [1e-12, 1e-8, 1e-5, 1e-4, 1e-2, 0.1]
 EPSILONS = [0.01, 0.1, 0.5, 1.0, 3.0, 10.0, 50.0]

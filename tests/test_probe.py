@@ -8,9 +8,9 @@ from clusters import people
 from conftest import weights_hash
 from torch import nn
 
+from forget.core.device import generator
+from forget.core.errors import ForgetError
 from forget.data import Samples
-from forget.device import generator
-from forget.errors import ForgetError
 from forget.metrics.probe import probe
 from forget.models import build
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.device import generator
-from forget.errors import BadInput, Diverged
+from forget.core.device import generator
+from forget.core.errors import BadInput, Diverged
 from forget.metrics.projection import shared_map
 
 

@@ -8,21 +8,14 @@ import sqlite3
 import pytest
 from small_base import ANA, BEN, SMALL, Person, give, rows, tamper
 
-from forget import cli
-from forget.faces import kept as kept_on_disk
-from forget.faces.people import Photo
+from forget.cli import main as cli
+from forget.cli import records as commands
+from forget.data import kept as kept_on_disk
+from forget.data.people import Photo
+from forget.io.paths import downloads
 from forget.methods.certified import Certified
 from forget.methods.finetune import FineTune
-from forget.paths import downloads
-from forget.records import (
-    commands,
-    composition,
-    contributions,
-    database,
-    ledger,
-    lineage,
-    requests,
-)
+from forget.records import composition, contributions, database, ledger, lineage, requests
 from forget.records.bases import Digits
 from forget.records.contributions import contributors, kept
 from forget.records.database import reading

@@ -6,12 +6,12 @@ import textwrap
 
 import pytest
 
+from forget.core.errors import BadInput
+from forget.core.registry import Registry
 from forget.data import DATASETS
-from forget.errors import BadInput
 from forget.learners import LEARNERS
 from forget.methods import METHODS
 from forget.models import ARCHITECTURES
-from forget.registry import Registry
 
 PART = """
 from {package} import THINGS
@@ -32,7 +32,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / name
     folder.mkdir()
     (folder / "__init__.py").write_text(textwrap.dedent(f"""
-        from forget.registry import Registry
+        from forget.core.registry import Registry
         THINGS = Registry("thing", "{name}")
     """))
     monkeypatch.syspath_prepend(str(tmp_path))

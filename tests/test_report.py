@@ -7,14 +7,14 @@ import pytest
 import torch
 from test_figures import several
 
-from forget.audit import Audit, Exposure
-from forget.device import generator
+from forget.core.device import generator
+from forget.evaluation.audit import Audit, Exposure
 from forget.learners import LEARNERS
 from forget.methods import METHODS
 from forget.metrics.interval import Interval
 from forget.metrics.membership import roc
 from forget.metrics.verdict import Check
-from forget.report import GLOSSARY, html_text
+from forget.report.html import GLOSSARY, html_text
 
 SPLITS = ("forget_accuracy", "retain_accuracy", "test_forget_accuracy", "test_retain_accuracy")
 NASTY = "<script>alert(1)</script>\"'&"

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from test_report import NASTY, an_audit, bare_row, full_row, shown
 
-from forget.report import html_text
+from forget.report.html import html_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

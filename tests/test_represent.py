@@ -11,19 +11,19 @@ from conftest import tiny_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget import represent as represent_module
+from forget.core.device import generator
+from forget.core.errors import BadInput, Cancelled, DamagedFile
 from forget.data import Dataset, Samples
-from forget.device import generator
-from forget.errors import BadInput, Cancelled, DamagedFile
 from forget.features import CHUNK, FEATURES, Features, features_for, rows_of
 from forget.features.pixels import Pixels
 from forget.features.vectors import CONSTANT, Vectors
-from forget.learn import learn, resume
 from forget.learners import LEARNERS
 from forget.learners.convex import Convex
 from forget.learners.network import Network
-from forget.represent import represent
-from forget.watch import Watch
+from forget.unlearning import represent as represent_module
+from forget.unlearning.learn import learn, resume
+from forget.unlearning.represent import represent
+from forget.unlearning.watch import Watch
 
 GLYPHS = tiny_dataset()
 SHAPES = {"scattering": (1, 12, 12), "vectors": (6,), "pixels": (1, 12, 12)}

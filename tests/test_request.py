@@ -7,9 +7,9 @@ from conftest import tiny_dataset
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from forget.core.errors import BadInput
 from forget.data import Dataset, Samples
-from forget.errors import BadInput
-from forget.request import Forgotten, Request, parse_request, split
+from forget.unlearning.request import Forgotten, Request, parse_request, split
 
 TINY = tiny_dataset()
 N = len(TINY.train)

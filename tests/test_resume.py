@@ -7,10 +7,10 @@ import pytest
 from clusters import people
 from killed import AUDITED, ENTRIES, SHADOWS, Home, save_data
 
-from forget.compare import compare
+from forget.evaluation.compare import compare
 from forget.learners.network import Network
 from forget.methods.gradient_ascent import GradientAscent
-from forget.request import parse_request
+from forget.unlearning.request import parse_request
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import signal
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.features import features_for, rows_of
 from forget.features.scattering import FREQUENCY, SIGMA, SOFT, Scattering
 from forget.features.vectors import with_constant

@@ -11,7 +11,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.Heading_pb2 import Heading
 from visitors import METHODS, Visitor, test_digits, usable_page
 
-from ui.jobs import Job, JobQueue, State
+from ui.jobs.queue import Job, JobQueue, State
 
 HANG = 280
 

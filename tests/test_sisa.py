@@ -19,26 +19,27 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from forget import cli, store
+from forget.cli import main as cli
+from forget.core.device import derive, generator
+from forget.core.errors import BadInput
+from forget.core.steps import drive
 from forget.data import Dataset, Samples, find_dataset
-from forget.device import derive, generator
-from forget.errors import BadInput
-from forget.export import save_outcome
-from forget.learn import learn, resume, start_from
 from forget.learners import sisa
+from forget.learners.sharding import BY_CLASS, UNIFORM, Sharding, expected_share, plan, stage_visits
 from forget.learners.sisa import Sisa, checkpoint_of
-from forget.measure import Splits
 from forget.methods import Task
 from forget.methods.sisa import SisaForget
 from forget.models import ARCHITECTURES, build
 from forget.models.ensemble import Ensemble
 from forget.models.mlp import MLP
-from forget.request import NOTHING, Forgotten, parse_request, split
-from forget.result import Start
-from forget.run import run, unlearn
-from forget.sharding import BY_CLASS, UNIFORM, Sharding, expected_share, plan, stage_visits
-from forget.steps import drive
-from forget.store import Stored, frozen
+from forget.report.export import save_outcome
+from forget.unlearning import store
+from forget.unlearning.learn import learn, resume, start_from
+from forget.unlearning.measure import Splits
+from forget.unlearning.request import NOTHING, Forgotten, parse_request, split
+from forget.unlearning.result import Start
+from forget.unlearning.run import run, unlearn
+from forget.unlearning.store import Stored, frozen
 
 TINY = tiny_dataset()
 FIELDS = ("weights", "optimizer", "generator", "ids")

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from forget.device import generator
-from forget.errors import BadInput, Diverged
-from forget.solve import newton
-from forget.solve.losses import LOSSES, loss_called
-from forget.solve.newton import Inverse, factor, solve
-from forget.solve.objective import (
+from forget.certified import newton
+from forget.certified.losses import LOSSES, loss_called
+from forget.certified.newton import Inverse, factor, solve
+from forget.certified.objective import (
     Objective,
     as_blocks,
     curvature_root,
     data_curvature,
     from_blocks,
 )
-from forget.solve.single_step import BOUNDS, LIPSCHITZ, Curvature, single_step, worst_case
+from forget.certified.single_step import BOUNDS, LIPSCHITZ, Curvature, single_step, worst_case
+from forget.core.device import generator
+from forget.core.errors import BadInput, Diverged
 
 EVERY_LOSS = pytest.mark.parametrize("name", list(LOSSES))
 WITH_AND_WITHOUT = pytest.mark.parametrize("linear", [False, True], ids=["plain", "linear"])
@@ -243,8 +243,8 @@ def test_passes_over_chunks_add_up_to_one_pass(name, monkeypatch):
     whole = objective.evaluate(w)
     product = objective.product(whole.p, v)
     formed, _ = curvature_of(objective, w)
-    monkeypatch.setattr("forget.solve.objective.CHUNK", 7)
-    monkeypatch.setattr("forget.solve.objective.DENSE_CHUNK", 7)
+    monkeypatch.setattr("forget.certified.objective.CHUNK", 7)
+    monkeypatch.setattr("forget.certified.objective.DENSE_CHUNK", 7)
     parts = objective.evaluate(w)
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     torch.testing.assert_close(parts.gradient, whole.gradient)

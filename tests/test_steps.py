@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from forget import steps
-from forget.errors import Cancelled, Diverged
-from forget.steps import Step, drive
+from forget.core import steps
+from forget.core.errors import Cancelled, Diverged
+from forget.core.steps import Step, drive
 
 
 class Clock:

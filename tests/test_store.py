@@ -14,14 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
-from forget import store
-from forget.device import generator
-from forget.errors import DamagedFile
+from forget.core.device import generator
+from forget.core.errors import DamagedFile
 from forget.learners.network import Network
 from forget.models import build, logits_of
 from forget.models.cnn import SmallCNN
 from forget.models.mlp import MLP
-from forget.store import Stored
+from forget.unlearning import store
+from forget.unlearning.store import Stored
 
 TINY = tiny_dataset()
 SHAPE = TINY.input_shape

@@ -1,187 +1,92 @@
-"""Calls go one way: the imports of the library are read, and an arrow that goes back fails."""
+"""Calls go one way: the contracts in ``pyproject.toml`` hold, and find an import that goes back."""
 
 import ast
-import functools
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
-ABOVE = ("forget.run", "forget.learn", "forget.result", "forget.watch", "forget.cli",
-         "forget.export", "forget.adopt", "forget.drive", "forget.warm", "forget.verify",
-         "forget.represent", "forget.strangers", "forget.shadows", "forget.audit",
-         "forget.compare", "forget.report", "forget.figures", "forget.frauds",
-         "forget.records", "forget.terminal", "forget.inventory")  # fmt: skip
-"""What calls everything else and is called by nothing below."""
 
-TRIALS = ("forget.shadows", "forget.audit", "forget.compare", "forget.report", "forget.frauds")
-"""What puts methods on trial: a single run knows nothing of it."""
-
-RECORDS = ("database", "ledger", "bases", "contributions", "lineage", "replace", "taught",
-           "history", "composition", "requests", "trace", "commands")
-"""The records, each knowing nothing of those after it."""
-
-FORBIDDEN = {
-    "forget": ("streamlit", "ui", "pages", "app"),
-    "forget.data": (
-        "forget.learners", "forget.methods", "forget.metrics", "forget.models", "forget.store",
-        *ABOVE,
-    ),
-    "forget.faces": ("forget.learners", "forget.methods", "forget.metrics", "forget.models",
-                     "forget.store", "forget.features", "forget.certificate", *ABOVE),
-    "forget.models": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
-                      "forget.store", *ABOVE),
-    "forget.learners": ("forget.methods", "forget.metrics", "forget.store", *ABOVE),
-    "forget.features": ("forget.data", "forget.learners", "forget.methods", "forget.metrics",
-                        "forget.models", "forget.store", *ABOVE),
-    "forget.solve": ("forget.data", "forget.features", "forget.learners", "forget.methods",
-                     "forget.metrics", "forget.models", "forget.store", *ABOVE),
-    "forget.sharding": ("forget.learners", "forget.methods", "forget.models", "forget.store",
-                        *ABOVE),
-    "forget.certificate": ("forget.methods", "forget.metrics", *ABOVE),
-    "forget.methods": (
-        "forget.data.files", "forget.data.images", "forget.data.mnist", "forget.data.npz",
-        "forget.data.photos", "forget.data.faces", "forget.data.folder", "forget.data.lfw",
-        "forget.faces", "forget.strangers",
-        "forget.metrics", "forget.store", "forget.measure", "forget.request", *ABOVE,
-    ),
-    "forget.metrics": ("forget.learners", "forget.methods", "forget.store", *ABOVE),
-    "forget.store": ("forget.methods", "forget.metrics", *ABOVE),
-    "forget.result": ("forget.watch", "forget.learn", "forget.run", "forget.cli", "forget.export"),
-    "forget.watch": ("forget.learn", "forget.run", "forget.cli", "forget.export"),
-    "forget.learn": ("forget.run", "forget.cli", "forget.export"),
-    "forget.run": ("forget.cli", "forget.export", "forget.records", *TRIALS),
-    "forget.terminal": ("forget.cli", "forget.records", "forget.run", *TRIALS),
-    "forget.records": ("forget.cli", "forget.export", *TRIALS),
-    **{f"forget.records.{name}": tuple(f"forget.records.{after}" for after in RECORDS[place:])
-       for place, name in enumerate(RECORDS, 1)},
-    "forget.shadows": ("forget.audit", "forget.compare", "forget.cli", "forget.export",
-                       "forget.report", "forget.frauds"),
-    "forget.audit": ("forget.compare", "forget.cli", "forget.export", "forget.report",
-                     "forget.frauds"),
-    "forget.compare": ("forget.cli", "forget.export", "forget.report", "forget.frauds"),
-    "forget.report": ("forget.cli", "forget.export", "forget.frauds"),
-    "forget.frauds": ("forget.metrics", "forget.store", "forget.data", "forget.run", "forget.learn",
-                      "forget.shadows", "forget.audit", "forget.compare", "forget.cli"),
-    "ui": ("pages", "app"),
-}  # fmt: skip
-
-
-def inside(name: str, package: str) -> bool:
-    return name == package or name.startswith(package + ".")
-
-
-@functools.cache  # each test plants its import in one file of all
-def imports_of(source: str, module: str, is_package: bool = False) -> set[str]:
-    """Every module that a file may import, at its top or deep in a function, by absolute name."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = module.split(".")
-                parts = parts[: len(parts) - node.level + is_package]
-                base = ".".join([*parts, *([node.module] if node.module else [])])
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            name = ast.unparse(node.func)
-            if name.endswith(("import_module", "__import__")):
-                found.add(str(node.args[0].value))
-    return found
-
-
-def backward_imports(root: Path) -> list[str]:
-    """Each import below ``root`` that goes against the arrows, as 'module imports other'."""
-    wrong = []
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        is_package = parts[-1] == "__init__"
-        module = ".".join(parts[:-1] if is_package else parts)
-        names = imports_of(path.read_text(), module, is_package)
-        for package, forbidden in FORBIDDEN.items():
-            if inside(module, package):
-                wrong += [f"{module} imports {name}" for name in sorted(names)
-                          for target in forbidden if inside(name, target)]  # fmt: skip
-    return wrong
+def contracts(root: Path) -> tuple[int, str]:
+    """What import-linter finds below ``root``: its exit status and what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()",
+         "--no-cache", "--no-logo"], cwd=root, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
 def copied(tmp_path) -> Path:
-    """A copy of the library's source, to plant imports in."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    """A copy of the source, to plant imports in."""
     for package in ("forget", "ui"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
+        shutil.copytree(ROOT / package, tmp_path / package,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
-def test_no_import_goes_back(copied):
-    assert len(list((copied / "forget").rglob("*.py"))) > 20
-    assert backward_imports(copied) == []
+def test_no_import_goes_back():
+    status, said = contracts(ROOT)
+    assert status == 0, said
+    assert "0 broken" in said
 
 
-@pytest.mark.parametrize(("file", "line", "found"), [
-    ("forget/metrics/accuracy.py", "import forget.run", "forget.run"),
-    ("forget/metrics/distance.py", "from forget import store", "forget.store"),
-    ("forget/metrics/__init__.py", "from forget.learners import LEARNERS", "forget.learners"),
-    ("forget/metrics/verdict.py", "from ..methods.retrain import Retrain", "forget.methods"),
-    ("forget/methods/retrain.py", "from forget.data.mnist import Mnist", "forget.data.mnist"),
-    ("forget/methods/finetune.py", "from forget.data import files", "forget.data.files"),
-    ("forget/methods/__init__.py", "from ..metrics import accuracy", "forget.metrics"),
-    ("forget/methods/retrain.py", "def f():\n    from forget.run import learn", "forget.run"),
-    ("forget/learners/network.py", "from forget.methods import METHODS", "forget.methods"),
-    ("forget/learners/__init__.py", "from .. import store", "forget.store"),
-    ("forget/data/__init__.py", "from forget.models import build", "forget.models"),
-    ("forget/data/npz.py", "import forget.cli as c", "forget.cli"),
-    ("forget/models/mlp.py", "from forget.data import Samples", "forget.data"),
-    ("forget/models/__init__.py", "from ..run import learn", "forget.run"),
-    ("forget/cli.py", "import streamlit as st", "streamlit"),
-    ("forget/steps.py", "from ui.charts import curve", "ui.charts"),
-    ("forget/data/mnist.py", "import pages.digits", "pages.digits"),
-    ("forget/run.py", "import importlib\nimportlib.import_module('ui')", "ui"),
-    ("forget/result.py", "from forget.run import run", "forget.run"),
-    ("forget/run.py", "from forget.records import taught", "forget.records"),
-    ("forget/records/ledger.py", "from forget.records.taught import teach",
-     "forget.records.taught"),
-    ("forget/records/lineage.py", "from forget.records import replace", "forget.records.replace"),
-    ("forget/learn.py", "from forget import cli", "forget.cli"),
-    ("forget/methods/retrain.py", "from forget.learn import learn", "forget.learn"),
-    ("forget/brand_new.py", "import streamlit", "streamlit"),
-    ("ui/charts.py", "from pages import digits", "pages"),
-])  # fmt: skip
-def test_a_planted_import_that_goes_back_is_found(copied, file, line, found):
+@pytest.mark.parametrize(("file", "line", "contract"), [
+    ("forget/metrics/accuracy.py", "import forget.unlearning.run", "Calls go down"),
+    ("forget/core/steps.py", "from forget.io.paths import downloads", "Calls go down"),
+    ("forget/data/npz.py", "def f():\n    import forget.cli.main as c", "Calls go down"),
+    ("forget/evaluation/compare.py", "from forget.records import taught", "Calls go down"),
+    ("forget/methods/retrain.py", "from ..metrics import accuracy", "Calls go down"),
+    ("forget/unlearning/result.py", "from forget.unlearning.run import run", "One request"),
+    ("forget/evaluation/shadows.py", "from forget.evaluation import audit", "Many runs"),
+    ("forget/records/lineage.py", "from forget.records import replace", "Records"),
+    ("forget/brand_new.py", "import streamlit", "The library knows no page"),
+    ("forget/core/words.py", "from ui.shell.words import told", "The library knows no page"),
+    ("forget/metrics/cka.py", "import plotly.graph_objects", "Only what is handed out"),
+    ("forget/methods/finetune.py", "from forget.io.files import fetch", "A method gets samples"),
+    ("ui/shell/words.py", "from ui.frame import PAGES", "Pages stand on"),
+])
+def test_a_planted_import_that_goes_back_is_found(copied, file, line, contract):
     path = copied / file
     path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
-    module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    assert any(wrong.startswith(f"{module} imports {found}") for wrong in backward_imports(copied))
+    status, said = contracts(copied)
+    assert status == 1
+    broken = [one for one in said.splitlines() if one.endswith("BROKEN")]
+    assert any(one.startswith(contract) for one in broken)
 
 
-@pytest.mark.parametrize(("file", "line"), [
-    ("forget/methods/retrain.py", "from forget.data import Samples"),
-    ("forget/metrics/accuracy.py", "from forget.models import logits_of"),
-    ("forget/run.py", "from forget.methods import METHODS"),
-    ("forget/cli.py", "import uinteger, pages_of_text, application"),
-    ("ui/charts.py", "import streamlit as st\nfrom forget.run import run"),
-])  # fmt: skip
-def test_an_import_along_the_arrows_is_fine(copied, file, line):
-    path = copied / file
-    path.write_text(path.read_text() + f"\n{line}\n")
-    assert backward_imports(copied) == []
+def test_every_folder_of_the_library_has_its_place():
+    """A folder that no contract names would be free to import anything."""
+    text = (ROOT / "pyproject.toml").read_text()
+    layers = text.split('containers = ["forget"]')[1].split("]\n")[0]
+    folders = {path.parent.name for path in (ROOT / "forget").glob("*/__init__.py")}
+    assert folders == set(layers.replace('"', " ").replace(",", " ").replace("|", " ").split()
+                          ) - {"layers", "=", "["}
+    assert {path.name for path in (ROOT / "forget").glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-def test_the_library_can_be_imported_without_a_page_library():
-    """Importing every module by name in its own process would cost seconds: the sources tell."""
-    drawing = {"figures.py", "report.py"}
-    names = set()
-    for path in (ROOT / "forget").rglob("*.py"):
-        found = {name.split(".")[0] for name in imports_of(path.read_text(), "forget.x")}
-        names |= found - {"plotly"} if path.name in drawing else found
-    assert "torch" in names
-    assert names.isdisjoint({"streamlit", "plotly", "ui", "pages", "app"})
+def test_nothing_imports_a_page():
+    """By name or by a text: pages are run and not imported."""
+    wrong = []
+    for path in [path for folder in ("forget", "ui") for path in (ROOT / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Import(names=names):
+                    found = [one.name for one in names]
+                case ast.ImportFrom(module=str(module)):
+                    found = [module]
+                case ast.Call(func=func, args=[ast.Constant(value=str(name)), *_]) if (
+                        ast.unparse(func).endswith(("import_module", "__import__"))):
+                    found = [name]
+                case _:
+                    continue
+            upper = {"pages", "app"} | ({"ui", "streamlit"} if "forget" in path.parts else set())
+            wrong += [(path.name, name) for name in found if name.split(".")[0] in upper]
+    assert wrong == []
 
 
 def test_pictures_are_shown_in_one_way():
@@ -189,4 +94,4 @@ def test_pictures_are_shown_in_one_way():
     calls = {f"{path.relative_to(ROOT)}" for folder in ("ui", "pages")
              for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(
                  path.read_text())) if isinstance(node, ast.Attribute) and node.attr == "image"}
-    assert calls == {"ui/portrait.py"}
+    assert calls == {"ui/widgets/portrait.py"}

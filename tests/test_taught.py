@@ -21,12 +21,11 @@ from small_base import (
     stands,
 )
 
-from forget import store
-from forget.errors import BadInput, Busy, Cancelled, CannotWrite, DamagedRecord
+from forget.core.errors import BadInput, Busy, Cancelled, CannotWrite, DamagedRecord
+from forget.io.paths import downloads
 from forget.learners import LEARNERS
 from forget.methods.retrain import Retrain
 from forget.metrics.accuracy import Predictions
-from forget.paths import downloads
 from forget.records import database, ledger, lineage, replace, taught
 from forget.records.contributions import add, kept
 from forget.records.database import reading, writing
@@ -34,6 +33,7 @@ from forget.records.lineage import classes_with, dataset_with, learner_of, live
 from forget.records.replace import becoming, tidy
 from forget.records.requests import ask
 from forget.records.taught import FINETUNE, RETRAIN, expected_seconds, teach
+from forget.unlearning import store
 
 
 @pytest.fixture(autouse=True)

@@ -20,23 +20,25 @@ from small_base import (
 from small_data import finish, ran, said
 from streamlit.testing.v1 import AppTest
 
-from forget.data.files import locked
-from forget.errors import SourceDown
+from forget.core.errors import SourceDown
+from forget.core.knobs import make
 from forget.faces import Face
 from forget.faces.detect import Found
-from forget.knobs import make
+from forget.io.files import locked
+from forget.io.paths import downloads
 from forget.methods import METHODS
-from forget.paths import downloads
 from forget.records import lineage, requests, taught
 from forget.records.contributions import add, contributors, kept
 from forget.records.database import NAME, WORK
 from forget.records.taught import FINETUNE, RETRAIN
-from ui import limits, memory, shared, teach_work
-from ui.access import Access
-from ui.charts import percent
 from ui.frame import warm_up
-from ui.jobs import Job
-from ui.teach_work import GONE, NOT_LEARNT, NOTHING_KEPT, OTHERS, Crowd, File, Lesson
+from ui.jobs import shared
+from ui.jobs.queue import Job
+from ui.shell import limits, memory
+from ui.shell.access import Access
+from ui.teach import work as teach_work
+from ui.teach.work import GONE, NOT_LEARNT, NOTHING_KEPT, OTHERS, Crowd, File, Lesson
+from ui.widgets.charts import percent
 
 ROOT = Path(__file__).parent.parent
 
@@ -392,7 +394,7 @@ def test_cancelling_before_anything_is_kept_leaves_the_pile(page):
 
 
 def signed_in(monkeypatch, user: str | None) -> None:
-    for module in ("ui.access", "ui.teach_give", "ui.teach_learn"):
+    for module in ("ui.shell.access", "ui.teach.give", "ui.teach.learn"):
         monkeypatch.setattr(f"{module}.who", lambda: Access(
             local=False, sign_in=user is not None, user=user))
 

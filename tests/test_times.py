@@ -9,18 +9,19 @@ from types import SimpleNamespace
 import pytest
 from conftest import tiny_dataset
 
-from forget import learn as learn_module
-from forget import parallel, steps, store
-from forget.compare import compare
-from forget.device import derive
-from forget.learn import home_of, learn, start_from
+from forget.core import parallel, steps
+from forget.core.device import derive
+from forget.core.steps import Step, Stopwatch, drive
+from forget.core.times import NOT_RETRAINED, OTHER_RUN, PROCESSOR, WALL, Took, mean, speed_up
+from forget.evaluation.compare import compare
 from forget.learners.network import Network
 from forget.methods.finetune import FineTune
-from forget.request import NOTHING, parse_request
-from forget.run import add_references, run
-from forget.steps import Step, Stopwatch, drive
-from forget.store import Stored
-from forget.times import NOT_RETRAINED, OTHER_RUN, PROCESSOR, WALL, Took, mean, speed_up
+from forget.unlearning import learn as learn_module
+from forget.unlearning import store
+from forget.unlearning.learn import home_of, learn, start_from
+from forget.unlearning.request import NOTHING, parse_request
+from forget.unlearning.run import add_references, run
+from forget.unlearning.store import Stored
 
 TINY = tiny_dataset()
 RECIPE = Network(arch="mlp", min_steps=60, epochs=1)

@@ -27,12 +27,12 @@ from small_base import (
 )
 
 from forget.data import find_dataset
+from forget.data import kept as kept_on_disk
 from forget.data.faces import FACES_FILES
-from forget.data.files import DeclaredFile
-from forget.faces import kept as kept_on_disk
-from forget.faces.people import Photo
+from forget.data.people import Photo
+from forget.io.files import DeclaredFile
+from forget.io.paths import downloads
 from forget.methods.retrain import Retrain
-from forget.paths import downloads
 from forget.records import database, replace, trace
 from forget.records.bases import Digits, Given
 from forget.records.contributions import add

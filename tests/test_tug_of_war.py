@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.measure import SPLITS
 from forget.metrics.distance import tug_of_war
+from forget.unlearning.measure import SPLITS
 
 SHARES = st.one_of(st.none(), st.floats(0, 1))
 MODELS = st.fixed_dictionaries(dict.fromkeys(SPLITS, SHARES))

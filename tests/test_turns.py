@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forget.errors import BadInput
-from ui import limits
-from ui.turns import HERE, SERVER, Tab, Turns
+from forget.core.errors import BadInput
+from ui.shell import limits
+from ui.shell.turns import HERE, SERVER, Tab, Turns
 
 
 @dataclasses.dataclass(eq=False)

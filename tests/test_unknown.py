@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from forget.core.errors import Cancelled
+from forget.core.steps import Step
 from forget.data import Dataset
 from forget.data.photos import RECIPES
-from forget.errors import Cancelled
-from forget.learn import learn
 from forget.learners import LEARNERS, Learner
 from forget.learners.convex import Convex
 from forget.learners.network import Network
@@ -24,12 +24,12 @@ from forget.methods.retrain import Retrain
 from forget.metrics.accuracy import Predictions
 from forget.metrics.distance import agreement
 from forget.metrics.unknown import NOBODY, Threshold, equal_error, evidence, places
-from forget.request import parse_request
-from forget.result import Start
-from forget.run import run
-from forget.steps import Step
-from forget.strangers import FOLDS, calibrate
-from forget.watch import Watch
+from forget.unlearning.learn import learn
+from forget.unlearning.request import parse_request
+from forget.unlearning.result import Start
+from forget.unlearning.run import run
+from forget.unlearning.strangers import FOLDS, calibrate
+from forget.unlearning.watch import Watch
 
 QUICK = Network(arch="linear", min_steps=40)
 

@@ -116,5 +116,5 @@ def _holds(call: ast.Call) -> bool:
 
 
 def test_every_kind_that_the_pages_have_is_here():
-    pages = [path for folder in ("ui", "pages") for path in (ROOT / folder).glob("*.py")]
+    pages = [path for folder in ("ui", "pages") for path in (ROOT / folder).rglob("*.py")]
     assert kinds(*pages) <= kinds(APP) == {kind.split()[0] for kind in DONE}

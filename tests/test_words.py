@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from forget.measure import SPLITS
-from forget.report import _accuracy
-from forget.words import in_percent, percent, points_between, signed
-from ui.compare_table import COLUMNS, SHORT
-from ui.forget_me_forecast import Spending, spending_in_words
+from forget.core.words import in_percent, percent, points_between, signed
+from forget.report.html import _accuracy
+from forget.unlearning.measure import SPLITS
+from ui.compare.table import COLUMNS, SHORT
+from ui.erase.forecast import Spending, spending_in_words
 
 SHARES = st.floats(0, 1, allow_subnormal=False)
 
@@ -54,8 +54,8 @@ def test_the_gaps_of_table_and_report_match_what_stands_beside_them(a, b):
 
 
 def _one_table(after, retrained) -> None:
-    from forget.measure import SPLITS
-    from ui.outcome import accuracy_table
+    from forget.unlearning.measure import SPLITS
+    from ui.run.outcome import accuracy_table
 
     accuracy_table({"original": dict.fromkeys(SPLITS, 1.0),
                     "unlearned": dict.fromkeys(SPLITS, after),

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from forget.data import find_dataset
-from forget.data.images import digit_from_drawing
+from forget.io.images import digit_from_drawing
 
 try:
     from protocol import Page, Tab, connected

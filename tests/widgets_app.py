@@ -10,7 +10,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from ui.messages import Messages
+from ui.shell.messages import Messages
 
 
 def _kind(sent) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.words import plain_errors
+from ui.shell.words import plain_errors
 
 PAGES = Path(__file__).parent.parent / "pages"
 ICON = Path(__file__).parent / "icon.png"
@@ -47,8 +47,8 @@ def page(title: str, body: Callable[[], None]) -> None:
         st.session_state[FRAMED] = True
         st.rerun()
     st.title(title)
-    from ui.access import guard  # after the title: it stands first
-    from ui.memory import welcome
+    from ui.shell.access import guard  # after the title: it stands first
+    from ui.shell.memory import welcome
 
     guard()
     welcome()
@@ -60,7 +60,7 @@ def page(title: str, body: Callable[[], None]) -> None:
         if warm.error is not None:
             raise warm.error
         body()
-        from ui.leaving import ask_before_leaving
+        from ui.jobs.leaving import ask_before_leaving
 
         ask_before_leaving()
 
@@ -75,10 +75,10 @@ class WarmUp:
 
     def _load(self) -> None:
         try:
-            from forget.warm import warm
+            from forget.unlearning.warm import warm
 
             warm()
-            importlib.import_module("ui.workbench")  # with the charts' library
+            importlib.import_module("ui.run.workbench")  # with the charts' library
             # After every run of a page Streamlit collects garbage, and half a million objects of
             # the libraries cost 0.3 s each time, in which nothing else runs. They never go.
             gc.collect()

@@ -12,7 +12,7 @@ from streamlit import cli_util, config, runtime
 from streamlit.starlette import App
 from streamlit.web.server import server_util
 
-from forget.errors import ForgetError
+from forget.core.errors import ForgetError
 from ui.frame import warm_up
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def _finish_what_was_left() -> None:
     to be forgotten waits for a visitor."""
     warm = warm_up()
     warm.done.wait()
-    from ui.shared import resumed  # loads PyTorch
+    from ui.jobs.shared import resumed  # loads PyTorch
 
     try:
         resumed()

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forget.data.files import Bundle
+from forget.core.errors import BadInput
+from forget.core.registry import Registry
+from forget.core.spelling import printable
 from forget.data.findings import Finding
-from forget.errors import BadInput
-from forget.registry import Registry
-from forget.spelling import printable
+from forget.io.files import Bundle
 
 
 def evenly(n: int, most: int) -> Tensor:
@@ -163,8 +163,8 @@ class DatasetSource(ABC):
     def load(self, progress=None) -> Dataset:
         """Read the dataset, fetching what is missing.
 
-        Raises :class:`~forget.errors.SourceDown`, :class:`~forget.errors.DamagedFile` or
-        :class:`~forget.errors.BadInput`.
+        Raises :class:`~forget.core.errors.SourceDown`, :class:`~forget.core.errors.DamagedFile` or
+        :class:`~forget.core.errors.BadInput`.
         """
 
     @abstractmethod

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from forget.data.images import read_png
-from forget.errors import BadImage
+from forget.core.errors import BadImage
+from forget.io.images import read_png
 
 PREFIX = "data:image/png;base64,"
 BEGINNING = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -35,7 +35,7 @@ LARGEST = 1e6
 def drawing(state: object, side: int) -> np.ndarray | None:
     """The drawing as (side, side, 4) uint8, or None where the canvas has sent none yet.
 
-    Raises :class:`~forget.errors.BadImage` for what no canvas of this size sends.
+    Raises :class:`~forget.core.errors.BadImage` for what no canvas of this size sends.
     """
     sent = state.get("drawing") if isinstance(state, Mapping) else state
     data = sent.get("data") if isinstance(sent, Mapping) else sent

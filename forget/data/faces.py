@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 
 from forget.data import DATASETS
-from forget.data.files import Bundle, DeclaredFile, Wheel, silent
+from forget.data.archive import photos_from_zip
 from forget.data.findings import Finding
+from forget.data.people import Photo
 from forget.data.photos import PhotoSource, sizes_of
-from forget.faces.archive import photos_from_zip
 from forget.faces.embedders import find_embedder
-from forget.faces.people import Photo
+from forget.io.files import Bundle, DeclaredFile, Wheel, silent
 
 N_PEOPLE = 40
 N_PHOTOS = 10

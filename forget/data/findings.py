@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from forget.words import agreeing, counted, listed
+from forget.core.words import agreeing, counted, listed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+from forget.core.errors import BadInput
 from forget.data import DATASETS
-from forget.data.files import silent
+from forget.data.archive import photos_from_folder
 from forget.data.findings import Finding
+from forget.data.people import Photo, printable
 from forget.data.photos import PARTS, PhotoSource
-from forget.errors import BadInput
-from forget.faces.archive import photos_from_folder
-from forget.faces.people import Photo, printable
-from forget.paths import given_folder
+from forget.io.files import silent
+from forget.io.paths import given_folder
 
 
 @DATASETS.register

@@ -10,8 +10,14 @@ import re
 import tarfile
 from pathlib import Path
 
+from forget.core.errors import SourceDown
 from forget.data import DATASETS
-from forget.data.files import (
+from forget.data.archive import photos_from_folder
+from forget.data.findings import Finding
+from forget.data.people import Photo
+from forget.data.photos import PhotoSource, sizes_of
+from forget.faces.embedders import find_embedder
+from forget.io.files import (
     Bundle,
     DeclaredFile,
     OnProgress,
@@ -22,14 +28,8 @@ from forget.data.files import (
     scratch,
     silent,
 )
-from forget.data.findings import Finding
-from forget.data.images import MAX_BYTES
-from forget.data.photos import PhotoSource, sizes_of
-from forget.errors import SourceDown
-from forget.faces.archive import photos_from_folder
-from forget.faces.embedders import find_embedder
-from forget.faces.people import Photo
-from forget.paths import make_folder
+from forget.io.images import MAX_BYTES
+from forget.io.paths import make_folder
 
 AT_LEAST = 20
 N_ALL = 13_233

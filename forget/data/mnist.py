@@ -15,9 +15,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from forget.core.errors import DamagedFile
 from forget.data import DATASETS, Dataset, DatasetSource, Samples
-from forget.data.files import Bundle, DeclaredFile, Mirror, Wheel, silent
-from forget.errors import DamagedFile
+from forget.io.files import Bundle, DeclaredFile, Mirror, Wheel, silent
 
 RECIPES = {"network": {"tilt": 20}}
 """People write more aslant than this set: tilted training keeps the test set's accuracy and reads

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from forget import memory
+from forget.core import memory
+from forget.core.errors import BadInput
+from forget.core.words import counted
 from forget.data import DATASETS, Dataset, DatasetSource, Samples
-from forget.data.files import silent
-from forget.data.zips import MAX_DIRECTORY, directory_size
-from forget.errors import BadInput
-from forget.paths import given_file
-from forget.words import counted
+from forget.io.files import silent
+from forget.io.paths import given_file
+from forget.io.zips import MAX_DIRECTORY, directory_size
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 HELD_OUT_SHARE = 5

@@ -5,11 +5,11 @@ from abc import abstractmethod
 from collections.abc import Iterable
 
 from forget.data import Dataset, DatasetSource
-from forget.data.files import OnProgress, silent
 from forget.data.findings import Finding
+from forget.data.people import Photo, shares, to_dataset
 from forget.faces import embed
 from forget.faces.embedders import find_embedder
-from forget.faces.people import Photo, shares, to_dataset
+from forget.io.files import OnProgress, silent
 
 PARTS = ("train", "held_out", "test")
 

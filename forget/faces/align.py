@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from forget.errors import BadImage
+from forget.core.errors import BadImage
 from forget.faces import Face
 
 SIDE = 150
@@ -38,7 +38,7 @@ def similarity(points: ArrayLike, template: ArrayLike) -> np.ndarray:
     as complex numbers p and their targets q around their means, that is q = a p with
     a = sum(conj(p) q) / sum(|p|^2).
 
-    Raises :class:`~forget.errors.BadImage` where all points are one.
+    Raises :class:`~forget.core.errors.BadImage` where all points are one.
 
     >>> similarity([(0, 0), (1, 0)], [(5, 5), (5, 7)])
     array([[ 0., -2.,  5.],
@@ -60,7 +60,7 @@ def aligned(photo: Image.Image, face: Face) -> Tensor:
 
     What lies outside of the photo is black, as dlib has it. A face larger than the result is
     averaged: each pixel is the mean of about as many samples as the photo has pixels behind it.
-    Raises :class:`~forget.errors.BadImage` where the points do not lie as in a face.
+    Raises :class:`~forget.core.errors.BadImage` where the points do not lie as in a face.
     """
     to_template = similarity(face.points, TEMPLATE)
     scale = math.hypot(*to_template[:, 0])

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from forget.device import use_fixed_threads
+from forget.core.device import use_fixed_threads
 from forget.faces import Face
 
 LONGEST = 1000

@@ -18,15 +18,15 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from forget.data.files import OnProgress, Progress, silent, write_atomically
-from forget.data.images import read_photo
-from forget.errors import BadImage, BadInput, ManyFaces, NoFace
+from forget.core.errors import BadImage, BadInput, ManyFaces, NoFace
 from forget.faces import Embedded, Face
 from forget.faces.align import aligned
 from forget.faces.copies import look_of
 from forget.faces.detect import find_faces
 from forget.faces.embedders import Embedder, rows_of
-from forget.paths import downloads
+from forget.io.files import OnProgress, Progress, silent, write_atomically
+from forget.io.images import read_photo
+from forget.io.paths import downloads
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def embed(photos: Sequence[bytes], embedder: AnyEmbedder, *, keep: bool,
 
     ``keep``: whether it is read from disk and written there.  ``known``: looked into first, and
     added to.  ``progress``: told the number of photos done; where it raises, what is done by then
-    is kept.  Raises :class:`~forget.errors.BadImage` for the first photo that cannot be read.
+    is kept.  Raises :class:`~forget.core.errors.BadImage` for the first photo that cannot be read.
     """
     found = try_embed(photos, embedder, keep=keep, known=known, progress=progress)
     for one in found:
@@ -103,7 +103,7 @@ def embed_face(photo: Image.Image, face: Face, embedder: AnyEmbedder) -> tuple[T
 def pick(photo: bytes, one: Embedded, face: int, embedder: AnyEmbedder, known: Known) -> Embedded:
     """What is known of a photo, with another of its faces as the one meant.
 
-    Raises :class:`~forget.errors.BadImage` where the photo has no such face.
+    Raises :class:`~forget.core.errors.BadImage` where the photo has no such face.
     """
     if not 0 <= face < len(one.faces):
         raise ManyFaces(f"the face that was picked is none of its {len(one.faces)}; pick one of "
@@ -122,7 +122,7 @@ def the_face_meant(photo: bytes, one: Embedded | BadImage, face: int | None,
                    embedder: AnyEmbedder, known: Known) -> Embedded:
     """What is known of a photo, about the face that somebody picked or the one clearly meant.
 
-    Raises :class:`~forget.errors.BadImage` where there is none, and what :func:`try_embed` gave
+    Raises :class:`BadImage` where there is none, and what :func:`try_embed` gave
     in place of a photo.
     """
     if isinstance(one, BadImage):

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from forget.errors import BadInput
-from forget.registry import Registry
+from forget.core.errors import BadInput
+from forget.core.registry import Registry
 
 CHUNK = 64
 """Samples of one pass: small enough for a processor's cache."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.features import FEATURES, Features
 from forget.features.vectors import with_constant
 

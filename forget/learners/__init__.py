@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from forget.core.knobs import Knobs, make
+from forget.core.registry import Registry
+from forget.core.steps import Step
 from forget.data import DatasetSource, Samples
 from forget.features import Features
-from forget.knobs import Knobs, make
-from forget.registry import Registry
-from forget.steps import Step
 
 COPIES = 8
 """As many times a model's weights are there at once: gradients, two moments, the original, the

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from forget.certified.losses import loss_called
+from forget.certified.newton import factor, solve
+from forget.certified.noise import on_grid
+from forget.certified.objective import Objective, data_curvature
+from forget.core.errors import BadInput
+from forget.core.knobs import knob
+from forget.core.steps import Step, mapped
 from forget.data import Samples
-from forget.errors import BadInput
 from forget.features import features_for
-from forget.knobs import knob
+from forget.io.private import gaussian, noise_key, random_key
 from forget.learners import LEARNERS, Learner
 from forget.models.head import Head
-from forget.private import gaussian, noise_key, random_key
-from forget.solve.losses import loss_called
-from forget.solve.newton import factor, solve
-from forget.solve.noise import on_grid
-from forget.solve.objective import Objective, data_curvature
-from forget.steps import Step, mapped
 
 SOLVED = 1e-8
 """Gradient norm to which every objective is solved, in float64."""

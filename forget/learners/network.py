@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forget.core.knobs import knob
+from forget.core.steps import Step
 from forget.data import Samples
-from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
 from forget.models import build, fit_inputs
-from forget.steps import Step
 
 
 @LEARNERS.register

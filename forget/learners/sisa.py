@@ -7,17 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forget import parallel
+from forget.core import parallel
+from forget.core.device import derive, generator, without_denormals
+from forget.core.errors import BadInput
+from forget.core.knobs import knob
+from forget.core.steps import Step
 from forget.data import Samples
-from forget.device import derive, generator, without_denormals
-from forget.errors import BadInput
-from forget.knobs import knob
 from forget.learners import LEARNERS, Learner
 from forget.learners.network import Network, adamw, shifted
+from forget.learners.sharding import BY_CLASS, UNIFORM, Sharding, stage_visits
 from forget.models import fit_inputs
 from forget.models.ensemble import Ensemble
-from forget.sharding import BY_CLASS, UNIFORM, Sharding, stage_visits
-from forget.steps import Step
 
 
 @dataclasses.dataclass(frozen=True)

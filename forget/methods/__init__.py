@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from forget.core.errors import BadInput
+from forget.core.knobs import Knobs
+from forget.core.registry import Registry
+from forget.core.steps import Step
 from forget.data import Samples
-from forget.errors import BadInput
-from forget.knobs import Knobs
 from forget.learners import Learner
-from forget.registry import Registry
-from forget.steps import Step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from forget.certified.newton import ROUGH, Factor, Inverse, Solution, factor, solve
+from forget.certified.objective import Objective, curvature_root, data_curvature
+from forget.certified.privacy import budget, grid_multiplier, residual_allowed
+from forget.certified.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
+from forget.core.errors import BadInput, Diverged
+from forget.core.knobs import knob
+from forget.core.steps import Step, mapped
 from forget.data import Samples
-from forget.errors import BadInput, Diverged
-from forget.knobs import knob
+from forget.io.private import noise_key, random_key
 from forget.learners.convex import SOLVED, Convex, shown
 from forget.methods import METHODS, Method, Proof, Spending, Task
 from forget.models.head import Head
-from forget.private import noise_key, random_key
-from forget.solve.newton import ROUGH, Factor, Inverse, Solution, factor, solve
-from forget.solve.objective import Objective, curvature_root, data_curvature
-from forget.solve.privacy import budget, grid_multiplier, residual_allowed
-from forget.solve.single_step import BOUNDS, Curvature, Removal, single_step, worst_case
-from forget.steps import Step, mapped
 
 Work = Iterator[Step]
 
@@ -32,9 +32,10 @@ class Certified(Method):
     Residual mode: stop at ||grad L(w; D_r)|| <= 1e-8, as the learner does, which is far below the
     tau that (epsilon, delta) allows, then publish w on a grid with fresh discrete Gaussian noise.
     Strong convexity puts w within tau / (lambda n') of the one optimum, where the reference ends
-    too; the mechanism does the rest (:func:`~forget.solve.privacy.residual_allowed`; Balle and Wang
-    2018, https://arxiv.org/abs/1805.06530; Canonne et al. 2020, https://arxiv.org/abs/2004.00010;
-    descent with perturbed publishing: Neel et al. 2021, https://arxiv.org/abs/2007.02923).
+    too; the mechanism does the rest (:func:`~forget.certified.privacy.residual_allowed`; Balle and
+    Wang 2018, https://arxiv.org/abs/1805.06530; Canonne et al. 2020,
+    https://arxiv.org/abs/2004.00010; descent with perturbed publishing: Neel et al. 2021,
+    https://arxiv.org/abs/2007.02923).
 
     Guo mode: the single Newton step of Guo et al. 2020, https://arxiv.org/abs/1911.03030. What it
     leaves of the gradient is bounded, and bounds add up over requests; (epsilon, delta) holds while

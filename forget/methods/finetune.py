@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from forget.knobs import knob
+from forget.core.knobs import knob
+from forget.core.steps import Step
 from forget.learners.network import adamw, batches, shifted
 from forget.methods import METHODS, Method
 from forget.models import initialise
-from forget.steps import Step
 
 
 @METHODS.register

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forget.core.errors import BadInput
+from forget.core.knobs import knob
+from forget.core.steps import Step
 from forget.data import Samples
-from forget.errors import BadInput
-from forget.knobs import knob
 from forget.methods import METHODS, Method, Task
 from forget.models import logits_of
-from forget.steps import Step
 
 CLASS_ACCURACY = 0.01
 """A class counts as forgotten at this accuracy on D_f; chance is not enough."""

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Iterator
 
+from forget.core.steps import Step
 from forget.methods import METHODS, Method
-from forget.steps import Step
 
 
 @METHODS.register

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterator
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
+from forget.core.steps import Step
 from forget.methods import METHODS, Method
-from forget.steps import Step
 
 
 @METHODS.register

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from forget.core.errors import Diverged
 from forget.data import Samples
-from forget.errors import Diverged
 from forget.models import logits_of
 
 PART = 8192
@@ -19,7 +19,7 @@ def predict(model: nn.Module, x: Tensor, between: Callable[[], None] = lambda: N
     """Log-probabilities (N, n_classes) float64 on the CPU.
 
     ``between`` is called now and then; one that raises stops the work. Raises
-    :class:`~forget.errors.Diverged` for logits that are not finite.
+    :class:`~forget.core.errors.Diverged` for logits that are not finite.
     """
     parts = []
     for part in x.split(PART):

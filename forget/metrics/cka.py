@@ -5,7 +5,7 @@ import threading
 import torch
 from torch import Tensor, nn
 
-from forget.errors import BadInput, Diverged
+from forget.core.errors import BadInput, Diverged
 from forget.models import logits_of
 
 

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.metrics.accuracy import Predictions
 from forget.metrics.interval import LEVEL, Interval, quantile_of_t
 

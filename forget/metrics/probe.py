@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from forget.core.errors import Diverged
 from forget.data import Samples
-from forget.errors import Diverged
 from forget.models import features_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from forget.errors import BadInput, Diverged
+from forget.core.errors import BadInput, Diverged
 
 
 def shared_map(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

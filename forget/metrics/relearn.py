@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forget.core.errors import BadInput, Diverged
 from forget.data import Samples
-from forget.errors import BadInput, Diverged
 from forget.models import logits_of
 
 BACK_WITHIN = 0.05

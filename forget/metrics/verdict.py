@@ -22,9 +22,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from forget.core.words import percent
 from forget.metrics.guessing import Learnt
 from forget.metrics.interval import Interval, smallest_found
-from forget.words import percent
 
 MATCHES = "matches retraining on accuracy"
 MATCHES_ALL = "matches retraining"

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from forget.registry import Registry
+from forget.core.registry import Registry
 
 CHUNK = 256
 """Samples of one forward pass: three times faster a sample than 2,000 at once on a CPU."""

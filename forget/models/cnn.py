@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.models import ARCHITECTURES, Architecture, Scale, shapes_of
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from forget.errors import DamagedFile
+from forget.core.errors import DamagedFile
 from forget.models import ARCHITECTURES, MAX_WEIGHTS, Architecture, with_old_scales
 
 WRAPPERS = frozenset({"module", "_orig_mod"})

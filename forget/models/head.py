@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from forget.certified.losses import Loss
 from forget.features import Features, rows_of
-from forget.solve.losses import Loss
 
 
 class Head(nn.Module):

@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.models import ARCHITECTURES, Architecture, shapes_of
 
 RADIUS = 32.0

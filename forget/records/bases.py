@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forget.core.errors import BadInput
+from forget.core.spelling import printable
 from forget.data import Dataset, DatasetSource, find_dataset
-from forget.data.files import OnProgress, silent
-from forget.data.images import digit_from_picture, read_image
-from forget.errors import BadInput
+from forget.data.people import person_name
 from forget.faces import passed_over
 from forget.faces.embed import folder_of, key_of, the_face_meant, try_embed
 from forget.faces.embedders import find_embedder
-from forget.faces.people import person_name
-from forget.spelling import printable
+from forget.io.files import OnProgress, silent
+from forget.io.images import digit_from_picture, read_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Base(ABC):
     def read(self, data: bytes, face: int | None = None) -> Given:
         """One file as a sample; ``face``: which face of a photo is meant, 0 the largest.
 
-        Raises :class:`~forget.errors.BadImage`.
+        Raises :class:`~forget.core.errors.BadImage`.
         """
 
     @abstractmethod
     def label(self, text: str) -> str:
-        """A label in its one spelling; :class:`~forget.errors.BadInput` for one that cannot be."""
+        """A label in its one spelling; :class:`BadInput` for one that cannot be."""
 
     def tensor(self, x: bytes) -> Tensor:
         """One input from the bytes that are kept of it."""
@@ -144,7 +144,7 @@ BASES: dict[str, Base] = {base.name: base for base in (Digits(), Faces())}
 
 
 def base_called(name: str) -> Base:
-    """The base of a name; :class:`~forget.errors.BadInput` for one that nobody can teach."""
+    """The base of a name; :class:`~forget.core.errors.BadInput` for one that nobody can teach."""
     if name not in BASES:
         raise BadInput(f"'{printable(name)}' cannot be taught; choose one of {', '.join(BASES)}")
     return BASES[name]

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from forget.data.files import sha256_of
+from forget.io.files import sha256_of
 from forget.records import bases, ledger
 from forget.records.database import Connection
 from forget.records.ledger import Verified

@@ -2,16 +2,15 @@
 
 Each certified publication hides what is left of the forgotten samples under noise of its own, and
 whoever keeps several sees more than each allows
-(:func:`~forget.solve.privacy.composed_epsilon`). A model that is trained anew owes nothing to what
-was forgotten before: its publication, and those that follow from it, add nothing about those
+(:func:`~forget.certified.privacy.composed_epsilon`). A model that is trained anew owes nothing to
+what was forgotten before: its publication, and those that follow from it, add nothing about those
 samples. So it is counted since the last training, for the samples forgotten since then. Models
 from before a request, which learnt from its samples, are not spoken of.
 """
 
 import math
 
-from forget.certificate import together
-from forget.errors import BadInput
+from forget.core.errors import BadInput
 from forget.learners import Learner
 from forget.methods import Method, Spending, check_suits
 from forget.records import ledger
@@ -19,6 +18,7 @@ from forget.records.bases import Base
 from forget.records.database import reading, writing
 from forget.records.history import certificates
 from forget.records.lineage import Live
+from forget.unlearning.certificate import together
 
 LEAST = 1e-3
 """The least epsilon that a certificate can have."""

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from forget.core.errors import BadInput, DamagedRecord
+from forget.core.words import counted
 from forget.data import Samples
-from forget.errors import BadInput, DamagedRecord
-from forget.faces.people import person_name
+from forget.data.people import person_name
 from forget.records import ledger
 from forget.records.bases import Base, Given
 from forget.records.database import NAME, Connection, reading, writing
-from forget.words import counted
 
 FIRST_ID = 1_000_000_000
 """Ids of what people gave start here, far above every place in a dataset; none is given twice."""
@@ -60,7 +60,7 @@ def add(base: Base, contributor: str, given: Sequence[tuple[str, Given]]) -> int
     """Keep samples, each with its label; returns how many are new to this contributor.
 
     A sample that they gave before, under the same label, is not kept twice. Nothing is learnt from
-    them yet. Raises :class:`~forget.errors.BadInput`.
+    them yet. Raises :class:`~forget.core.errors.BadInput`.
     """
     name = person_name(contributor)
     labelled = [(base.label(label), one) for label, one in given]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import filelock
 
-from forget.data.files import locked, on_disk
-from forget.errors import Busy, CannotWrite, DamagedFile
-from forget.paths import downloads
+from forget.core.errors import Busy, CannotWrite, DamagedFile
+from forget.io.files import locked, on_disk
+from forget.io.paths import downloads
 
 NAME = "records.db"
 WAIT_SECONDS = 20.0

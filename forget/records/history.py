@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from forget.certificate import together
 from forget.records.bases import Base
 from forget.records.ledger import Entry
 from forget.records.measured import Figures, outcome
 from forget.records.taught import RETRAIN
+from forget.unlearning.certificate import together
 
 UNREAD = "a way that cannot be read any more"
 

@@ -25,10 +25,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from forget.data.files import write_atomically
-from forget.errors import BadInput, CannotWrite, DamagedFile
-from forget.paths import downloads
-from forget.private import machine_key, present_machine_key
+from forget.core.errors import BadInput, CannotWrite, DamagedFile
+from forget.io.files import write_atomically
+from forget.io.paths import downloads
+from forget.io.private import machine_key, present_machine_key
 from forget.records.database import MODELS, NAME, Connection, reading
 
 log = logging.getLogger(__name__)

@@ -14,21 +14,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from forget import store
+from forget.core.errors import BadInput, DamagedFile, DamagedRecord
+from forget.core.knobs import make
 from forget.data import Dataset, Samples
-from forget.data.files import sha256_of
-from forget.errors import BadInput, DamagedFile, DamagedRecord
 from forget.features import CHUNK, rows_of
-from forget.knobs import make
-from forget.learn import start_from
+from forget.io.files import sha256_of
+from forget.io.paths import downloads
 from forget.learners import LEARNERS, Learner
-from forget.paths import downloads
 from forget.records.bases import Base, base_called
 from forget.records.contributions import FIRST_ID, Kept, kept, samples_of
 from forget.records.database import MODELS, NAME, Connection, reading
-from forget.represent import represent
-from forget.store import Stored
-from forget.watch import UNWATCHED, Watch
+from forget.unlearning import store
+from forget.unlearning.learn import start_from
+from forget.unlearning.represent import represent
+from forget.unlearning.store import Stored
+from forget.unlearning.watch import UNWATCHED, Watch
 
 FILE = re.compile(r"[A-Za-z0-9_.-]+\.safetensors")
 

@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from forget import store
-from forget.data.files import on_disk, sweep, write_atomically
-from forget.errors import BadInput, Busy, CannotWrite
-from forget.paths import downloads
+from forget.core.errors import BadInput, Busy, CannotWrite
+from forget.io.files import on_disk, sweep, write_atomically
+from forget.io.paths import downloads
 from forget.records import bases, ledger
 from forget.records.bases import Base
 from forget.records.contributions import FIRST_ID
 from forget.records.database import MODELS, Connection, reading, scrub, working, writing
 from forget.records.lineage import FILE, Live, home, lineage_of, loss_of, row_of
-from forget.store import Stored
-from forget.watch import Watch
+from forget.unlearning import store
+from forget.unlearning.store import Stored
+from forget.unlearning.watch import Watch
 
 SCRUB = "scrub"
 """The chore of whoever deleted something: it stays until nothing of it is on disk."""

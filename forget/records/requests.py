@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from forget.certificate import issue
+from forget.core.device import derive, generator
+from forget.core.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged, ForgetError
+from forget.core.knobs import make
+from forget.core.steps import drive
 from forget.data import Dataset
-from forget.data.files import abandoned, sweep
-from forget.device import derive, generator
-from forget.errors import BadInput, Busy, Cancelled, CannotWrite, Diverged, ForgetError
-from forget.faces import kept as kept_on_disk
-from forget.knobs import make
+from forget.data import kept as kept_on_disk
+from forget.io.files import abandoned, sweep
 from forget.learners import Learner
 from forget.methods import METHODS, Method, Spending, Task, check_suits
 from forget.records import ledger, measured
@@ -52,12 +52,12 @@ from forget.records.replace import (
     to_learn_again,
 )
 from forget.records.taught import learn_again
-from forget.request import NOTHING, Forgotten, Request, split
-from forget.result import Result, Start
-from forget.run import run
-from forget.steps import drive
-from forget.store import Stored
-from forget.watch import UNWATCHED, Watch
+from forget.unlearning.certificate import issue
+from forget.unlearning.request import NOTHING, Forgotten, Request, split
+from forget.unlearning.result import Result, Start
+from forget.unlearning.run import run
+from forget.unlearning.store import Stored
+from forget.unlearning.watch import UNWATCHED, Watch
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 AT_ONCE = 1
@@ -112,7 +112,7 @@ def ask(contributor: str, methods: dict[str, Method]) -> list[int]:
     """Ask that everything of a contributor be forgotten: one request a base that they gave to.
 
     ``methods``: base to method. What is asked for already keeps its place in the queue. Raises
-    :class:`~forget.errors.BadInput` for a method that does not suit the base's model, and where
+    :class:`BadInput` for a method that does not suit the base's model, and where
     nothing is held.
     """
     for name, method in methods.items():

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from forget import store
+from forget.core.device import derive, generator, use_fixed_threads
+from forget.core.errors import BadInput
+from forget.core.knobs import make
+from forget.core.steps import drive
 from forget.data import Dataset
-from forget.device import derive, generator, use_fixed_threads
-from forget.errors import BadInput
-from forget.knobs import make
-from forget.learn import home_of, is_stored, learn
 from forget.learners import LEARNERS, Learner, learner_for
 from forget.methods import Task
 from forget.methods.finetune import FineTune
@@ -41,12 +40,13 @@ from forget.records.replace import (
     tidy,
     to_learn_again,
 )
-from forget.represent import represent
-from forget.request import NOTHING
-from forget.result import model_record
-from forget.steps import drive
-from forget.store import Stored
-from forget.watch import UNWATCHED, Watch
+from forget.unlearning import store
+from forget.unlearning.learn import home_of, is_stored, learn
+from forget.unlearning.represent import represent
+from forget.unlearning.request import NOTHING
+from forget.unlearning.result import model_record
+from forget.unlearning.store import Stored
+from forget.unlearning.watch import UNWATCHED, Watch
 
 RETRAIN, FINETUNE = "retrain", "finetune"
 WAYS = {
@@ -84,7 +84,7 @@ def teach(base: Base, how: str, learner: Learner, seed: int = 0,
 
     What somebody asked to be forgotten is not learnt, and a new model is made without it.
     ``how``: "retrain" makes a new one, of this learner and seed; "finetune" goes on with the
-    present one, whose learner and seed stay. Raises :class:`~forget.errors.BadInput` where nothing
+    present one, whose learner and seed stay. Raises :class:`BadInput` where nothing
     is new, and for a model that cannot go on.
     """
     with changing(watch):

@@ -14,13 +14,13 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from forget.core.errors import BadImage
 from forget.data import DATASETS
-from forget.data.files import sha256_of
-from forget.errors import BadImage
-from forget.faces import kept as kept_on_disk
+from forget.data import kept as kept_on_disk
+from forget.data.people import person_name, spelling
 from forget.faces.embedders import EMBEDDERS
-from forget.faces.people import person_name, spelling
-from forget.paths import downloads
+from forget.io.files import sha256_of
+from forget.io.paths import downloads
 from forget.records import ledger, replace
 from forget.records.bases import BASES, Given
 from forget.records.contributions import Kept, kept

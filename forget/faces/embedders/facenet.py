@@ -10,9 +10,9 @@ from facenet_pytorch.models.inception_resnet_v1 import BasicConv2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from forget.data.files import Bundle, DeclaredFile, Source, download, silent
-from forget.errors import DamagedFile
+from forget.core.errors import DamagedFile
 from forget.faces.embedders import EMBEDDERS, Embedder
+from forget.io.files import Bundle, DeclaredFile, Source, download, silent
 
 RELEASE = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
 

@@ -1,0 +1,1 @@
+"""Certified removal: losses, the objective, Newton's method, noise, and what they prove."""

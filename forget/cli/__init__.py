@@ -1,0 +1,1 @@
+"""``python -m forget``: the commands, and what they print."""

@@ -1,0 +1,1 @@
+"""Many runs: comparisons, shadow models, audits, and frauds that an audit must convict."""

@@ -1,0 +1,1 @@
+"""Files, pictures, archives and keys: every way in and out, with its limits."""

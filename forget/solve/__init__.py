@@ -1,1 +1,0 @@
-"""Regularised linear classification: the losses, the objective and its Newton solver."""

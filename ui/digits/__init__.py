@@ -1,0 +1,1 @@
+"""What the page Digits has of its own."""

@@ -1,0 +1,1 @@
+"""Around every page: who is there, what may come in, how much of it, and plain words."""

@@ -1,0 +1,1 @@
+"""What Compare and Audit ask and keep alike."""

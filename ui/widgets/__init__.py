@@ -1,0 +1,1 @@
+"""What pages draw with: the canvas, charts, pictures, lists of findings."""
