@@ -43,6 +43,8 @@ for app in (AppTest.from_file("app.py"), AppTest.from_string({EVERY_MODULE!r})):
     assert not app.exception, app.exception
 import sys
 import forget.cli.main
+from ui.frame import warm_up
+assert warm_up().done.wait(90)  # what ends while PyTorch is at work in a thread aborts
 sys.exit(forget.cli.main.main(["methods"]))
 """
 """What imports all that was copied: the app, each module of both packages, the command line."""

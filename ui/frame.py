@@ -17,8 +17,6 @@ from ui.shell.words import plain_errors
 PAGES = Path(__file__).parent.parent / "pages"
 ICON = Path(__file__).parent / "icon.png"
 FRAMED = "framed"
-LONGEST_SECONDS = 60
-"""How long a server that is stopped at once waits for what it is loading."""
 
 
 def navigate():
@@ -73,8 +71,6 @@ class WarmUp:
     def __init__(self):
         self.done = threading.Event()
         self.error: Exception | None = None
-        # A process that ends while PyTorch is at work in a thread aborts.
-        atexit.register(self.done.wait, LONGEST_SECONDS)
         threading.Thread(target=self._load, name="warm-up", daemon=True).start()
 
     def _load(self) -> None:
