@@ -96,6 +96,27 @@ def retold(stated: dict[str, Any]) -> None:
                                                    stated["weights"])}
 
 
+def with_weights(result: Result, weights: torch.Tensor) -> Result:
+    """The same run with another published model."""
+    model = copy.deepcopy(result.unlearned)
+    with torch.no_grad():
+        model.weight.copy_(weights)
+    return dataclasses.replace(result, unlearned=model)
+
+
+def over_everything(result: Result, dataset: Dataset) -> Result:
+    """The original under a statement that calls all data retained: nothing was left out."""
+    model = copy.deepcopy(result.start.model)
+    for name in ("data_key", "forgotten_marks"):
+        model.secret[name] = result.unlearned.secret[name]
+    mode = result.statement["mode"]
+    statement = statement_over(result.statement, dataset, NOTHING) | {
+        "n_retained": len(dataset.train), "assumptions": list(ASSUMPTIONS[mode])}
+    if mode == "residual":
+        retold(statement)
+    return dataclasses.replace(result, unlearned=model, statement=statement)
+
+
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """One honest run, and a place for forgeries of its files."""
@@ -130,10 +151,7 @@ class Bench:
         return folder
 
     def with_weights(self, weights: torch.Tensor) -> Path:
-        model = copy.deepcopy(self.result.unlearned)
-        with torch.no_grad():
-            model.weight.copy_(weights)
-        return self.sealed(unlearned=model)
+        return self.sealed(unlearned=with_weights(self.result, weights).unlearned)
 
 
 def fields(bench: Bench) -> Iterator[Forgery]:
@@ -167,16 +185,9 @@ def models(bench: Bench) -> Iterator[Forgery]:
 
 
 def everything_retained(bench: Bench) -> Iterator[Forgery]:
-    """All the data are called retained, and nothing was left out."""
-    model = copy.deepcopy(bench.result.start.model)
-    for name in ("data_key", "forgotten_marks"):
-        model.secret[name] = bench.result.unlearned.secret[name]
-    count = len(bench.dataset.train)
-    statement = statement_over(bench.result.statement, bench.dataset, NOTHING) | {
-        "n_retained": count, "assumptions": list(ASSUMPTIONS[bench.stated["mode"]])}
-    if bench.stated["mode"] == "residual":
-        retold(statement)
-    yield "whole data as retained, sealed", bench.sealed(unlearned=model, statement=statement)
+    forged = over_everything(bench.result, bench.dataset)
+    yield "whole data as retained, sealed", bench.sealed(unlearned=forged.unlearned,
+                                                         statement=forged.statement)
 
 
 def bytes_changed(bench: Bench) -> Iterator[Forgery]:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from bench.forgeries import FALSE, retold
+from bench.forgeries import FALSE, over_everything, retold, with_weights
 from forget.certified.noise import on_grid
 from forget.certified.privacy import (
     budget,
@@ -38,15 +38,15 @@ from forget.features.vectors import Vectors
 from forget.io.private import KEY_BYTES, MACHINE_KEY
 from forget.learners.convex import SOLVED, Convex
 from forget.methods import certified as certified_module
-from forget.methods.certified import ASSUMPTIONS, Certified
+from forget.methods.certified import Certified
 from forget.records import ledger
 from forget.report.export import save_outcome
 from forget.unlearning import store
-from forget.unlearning.certificate import KIND, retained_rows, statement_over, text_of
+from forget.unlearning.certificate import KIND, retained_rows, text_of
 from forget.unlearning.checks import is_verified
 from forget.unlearning.learn import learn, resume, start_from
 from forget.unlearning.represent import represent
-from forget.unlearning.request import NOTHING, Forgotten, parse_request
+from forget.unlearning.request import Forgotten, parse_request
 from forget.unlearning.result import Start
 from forget.unlearning.run import run
 from forget.unlearning.store import Stored
@@ -577,17 +577,8 @@ def test_another_request_than_the_one_made_is_refused(honest):
 
 def test_a_certificate_over_all_the_data_forgot_nothing(tmp_path):
     """Written with the library's own functions: all was called retained, and nothing left out."""
-    dataset, start = DATA["vectors"], start_of()
-    result = result_of("class:b")
-    model = copy.deepcopy(start.model)
-    for name in ("data_key", "forgotten_marks"):
-        model.secret[name] = result.unlearned.secret[name]
-    statement = statement_over(result.statement, dataset, NOTHING) | {
-        "n_retained": len(dataset.train), "assumptions": list(ASSUMPTIONS["residual"])}
-    allowed = residual_allowed(1e-3, LAM * len(dataset.train), 1.0, 1e-5, model.weight.numel())
-    statement |= {"residual_allowed": allowed,
-                  "distance_allowed": allowed / (LAM * len(dataset.train))}
-    paths = saved(dataclasses.replace(result, unlearned=model, statement=statement), tmp_path)
+    dataset = DATA["vectors"]
+    paths = saved(over_everything(result_of("class:b"), dataset), tmp_path)
     checks = checked(paths)
     assert "the forgotten samples are not among the retained" in [
         check.what for check in checks if check.passed is False]
@@ -890,10 +881,7 @@ def test_a_model_of_another_learner_is_refused(honest, tmp_path):
 
 def forged(result, weight, folder) -> Paths:
     """Files of a model with other weights, every hash and the mac made to fit."""
-    model = copy.deepcopy(result.unlearned)
-    with torch.no_grad():
-        model.weight.copy_(weight)
-    return saved(dataclasses.replace(result, unlearned=model), folder)
+    return saved(with_weights(result, weight), folder)
 
 
 def third_party(paths: Paths, result) -> list:
